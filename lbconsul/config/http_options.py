@@ -111,7 +111,7 @@ HTTP_OPTIONS = (
         "client-cert-headers",
         values.switch,
         "whether to tell instances of clients' certificates, in fields that begin with"
-        " X-Client-Cert: on or off [off]",
+        " X-SSL-Client-: on or off [off]",
         field="http.client_cert",
     ),
     Option(

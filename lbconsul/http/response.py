@@ -42,13 +42,11 @@ _BEGINNING = re.compile(
 SWITCHING_PROTOCOLS = 101
 _NO_CONTENT, _NOT_MODIFIED, _UPGRADE_REQUIRED = 204, 304, 426
 
-_LENGTH, _FRAMING = (
-    b"content-length",
-    frozenset([b"content-length", b"transfer-encoding"]),
-)
+_LENGTH = b"content-length"
+_FRAMING = frozenset([_LENGTH, b"transfer-encoding"])
 
 _READERS = {
-    b"content-length": read_length,
+    _LENGTH: read_length,
     b"transfer-encoding": read_coding,
     b"connection": read_connection,
     b"upgrade": read_upgrade,

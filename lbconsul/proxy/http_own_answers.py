@@ -63,33 +63,30 @@ class AnsweringSide(HTTPClientSide):
         `error` tells the log why; `raw` is a request that did not become an exchange.
         """
         exchange, reason = self._exchange, reason_of(status, termination)
-        if exchange is not None:
-            exchange.close = self._close_after()
-            exchange.reason, exchange.error = reason, error
-            answer = exchange.answer(status, reason)
-            self._send_whole(exchange, status, answer, termination)
+        if exchange is None:
+            request = BadRequest(
+                raw=raw, since=self.read_at, status=status, reason=reason, error=error
+            )
+            self._answer_bad(request, termination)
             return
+        exchange.close = self._close_after()
+        exchange.reason, exchange.error = reason, error
+        answer = exchange.answer(status, reason)
+        self._send_whole(exchange, status, answer, termination)
+
+    def _answer_bad(self, request: BadRequest, termination: Termination) -> None:
+        """Answer a request that did not become an exchange, and close."""
         answer = self.settings.answers.answer(
-            status,
+            request.status,
             accept=b"",
             request_id=b"",
             close=True,
             is_head=False,
-            reason_code=reason,
+            reason_code=request.reason,
         )
-        head_sent = answer.index(b"\r\n\r\n") + 4
-        self._tell_bad(
-            BadRequest(
-                raw=raw,
-                since=self.read_at,
-                status=status,
-                sent=len(answer) - head_sent,
-                head_sent=head_sent,
-                reason=reason,
-                error=error,
-            ),
-            termination,
-        )
+        request.head_sent = answer.index(b"\r\n\r\n") + 4
+        request.sent = len(answer) - request.head_sent
+        self._tell_bad(request, termination)
         if self.send_or_end(answer):
             self._begin_closing(termination)
 
@@ -119,6 +116,7 @@ class AnsweringSide(HTTPClientSide):
     def _send_whole(
         self, exchange: Exchange, status: int, answer: bytes, termination: Termination
     ) -> None:
+        """Send the answer to an exchange, which is over then."""
         exchange.status = status
         exchange.head_sent = answer.index(b"\r\n\r\n") + 4
         exchange.sent = len(answer) - exchange.head_sent

@@ -37,7 +37,6 @@ REQUEST_ID = b"x-request-id"
 #: never to send back: a limit against what is no response.
 _RESPONSE = Limits(head=131072, fields=500)
 
-
 #: The name of this proxy in ``Via``.
 VIA = "lbconsul"
 
@@ -59,15 +58,12 @@ def _response_fields() -> FieldParser:
 
 
 #: Distinct in all processes, then in this one.
-_PROCESS, _NUMBERS = os.urandom(8).hex(), count()
+_PROCESS, _NUMBERS = os.urandom(8).hex().encode(), count()
 
 
 def new_request_id() -> bytes:
     """A name for a request that no other has."""
-    return b"%b-%08x" % (_PREFIX, next(_NUMBERS))
-
-
-_PREFIX = _PROCESS.encode()
+    return b"%b-%08x" % (_PROCESS, next(_NUMBERS))
 
 
 @define(eq=False)

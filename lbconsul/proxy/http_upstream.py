@@ -192,7 +192,7 @@ class UpstreamConnection(HTTPSide):
         user.on_body(part, end >= 0)
 
     def _note_end(self, data: bytes, end: int) -> None:
-        # What follows a response that nobody asked for belongs to no request.
+        # Bytes behind the end of a response belong to no request.
         if 0 <= end < len(data):
             self.is_reusable = False
 

@@ -38,7 +38,7 @@ def test_verdict(is_request: bool, case: Case) -> None:
 
 @pytest.mark.parametrize("case", [each for each in REQUESTS if each.verdict is None])
 def test_passed_on(case: Case) -> None:
-    """What is passed on of a request is itself accepted, and passed on unchanged."""
+    """A request that is passed on is itself accepted, and passed on unchanged."""
     reading = read([case.raw])
     for message in reading.messages:
         if b"HTTP/1.0" in message.head.raw:

@@ -82,7 +82,7 @@ def test_without_host() -> None:
 
 
 def test_of_a_proxy() -> None:
-    """What a trusted proxy says is believed, and its own address is appended."""
+    """A trusted proxy is believed, and its own address is appended."""
     proxy = client("10.0.0.1")
     told = fields(
         b"X-Forwarded-For: 10.9.9.9, 192.0.2.7",

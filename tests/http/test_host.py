@@ -32,7 +32,7 @@ def test_valid(text: bytes, name: str, port: int | None) -> None:
     [b"", b"a:65536", b"a:123456", b"[:::]", b"[1.2.3.4]", LONGEST + b"aa", b"a\n"],
 )
 def test_refused(text: bytes) -> None:
-    """What no name or address can be is refused."""
+    """A text that can be no name or address is refused."""
     with pytest.raises(Refused, match=r"^its host ") as caught:
         read_host(text)
     assert caught.value.status == 400

@@ -19,7 +19,7 @@ from lbconsul.http.log_text import FIELD, TARGET, escaped, field_texts, request_
     ],
 )
 def test_escaped(data: bytes, shown: str) -> None:
-    """What could garble a line, or end a quoted field, is escaped; too long, cut."""
+    """Bytes that could garble a line or end a field are escaped, long values cut."""
     assert escaped(data, 10) == shown
 
 

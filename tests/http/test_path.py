@@ -19,7 +19,7 @@ def test_normal(path: bytes) -> None:
     [(b"/a/../b", b"/b"), (b"/a/%2e%2e/b", b"/b"), (b"/%61%2f", b"/a%2F")],
 )
 def test_changed(path: bytes, normal: bytes) -> None:
-    """What means the same becomes the same, before any route is looked for."""
+    """Paths that mean the same become the same before a route is looked for."""
     assert normalized_path(path) == normal
 
 

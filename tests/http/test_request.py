@@ -91,7 +91,7 @@ def test_absolute_form_waits() -> None:
 
 
 def test_last() -> None:
-    """What equals a connection's last request is not parsed again."""
+    """A request that equals the connection's last one is not parsed again."""
     parsing = parser()
     first = parsing.parse(BROWSER)
     assert first is not None
@@ -197,7 +197,7 @@ def test_cost(data: bytes, calls: int) -> None:
 
 
 def test_hop_by_hop() -> None:
-    """What concerns one connection, or is named by Connection, is not passed on."""
+    """Fields of one connection, or named by Connection, are not passed on."""
     head = asked(
         b"A: b",
         b"Connection: close, X-Private, x-missing",
@@ -272,7 +272,7 @@ def test_expect() -> None:
 
 
 def test_forwarded() -> None:
-    """What only trusted proxies may say is noted, and not passed on as it is."""
+    """Fields of trusted proxies only are noted, and not passed on as they are."""
     parsing = RequestParser(request_fields([b"x-request-id"]), Limits())
     lines = [
         b"X-Forwarded-For: 192.0.2.1",

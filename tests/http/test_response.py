@@ -113,7 +113,7 @@ def test_close(line: bytes, fields: list[bytes], close: bool) -> None:
 
 
 def test_hop_by_hop() -> None:
-    """What Connection names is removed, as are spellings that CGI takes for framing."""
+    """Fields that Connection names, or CGI takes for framing, are removed."""
     head = parse(
         b"HTTP/1.1 200 OK",
         b"Connection: X-Private",
@@ -141,7 +141,7 @@ def test_upgrade() -> None:
 
 
 def test_last() -> None:
-    """What equals a connection's last response is not parsed again.
+    """A response that equals the connection's last one is not parsed again.
 
     Except if one of them answers HEAD.
     """

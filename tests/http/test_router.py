@@ -95,7 +95,7 @@ def test_other_hosts() -> None:
 
 
 def test_no_route() -> None:
-    """What no route takes has none, whatever its host."""
+    """A request that no route takes has none, whatever its host."""
     router = _router("a.com/x", "*.b.com")
     assert _find(router, "a.com/") is None
     assert _find(router, "c.com/x") is None
@@ -167,6 +167,8 @@ def test_explained() -> None:
     assert found.winner is found.candidates[0]
     assert found.winner.value == "a.com=/x"
     assert found.others == 1
+    below = _router("/x").explain("a.com", b"/x/y", b"GET", NONE)
+    assert below.winner is below.candidates[0]
 
 
 def test_unexplained() -> None:

@@ -25,7 +25,7 @@ def test_passed_on() -> None:
     ],
 )
 def test_dropped(line: bytes) -> None:
-    """What a server could take for a field of the head is not passed on."""
+    """A trailer that a server could take for a field of the head is not passed on."""
     assert passed_trailers([b"A: b", line]) == b"A: b\r\n\r\n"
     assert passed_trailers([line]) == b"\r\n"
 

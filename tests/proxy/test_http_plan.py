@@ -251,7 +251,7 @@ def test_traces() -> None:
 
 
 def test_what_is_told_of_certificates() -> None:
-    """An instance learns who the client of TLS is, and nobody can pretend to be it."""
+    """An instance learns who the client of TLS is; no other can pretend to be it."""
     certificate = PeerCertificate("jane", ("jane.example", "192.0.2.1"), "ab12")
     peer = TLSPeer("TLSv1.3", "AES", certificate)
     assert certificate_lines(ClientInfo(tls=peer)) == (
