@@ -158,3 +158,18 @@ def test_a_request_that_is_cut_is_not_served(
             stage.upstream().hear()
         client.end()
         ends_as(stage, termination)
+
+
+def test_a_body_that_turns_bad_ends_its_response() -> None:
+    """A request whose chunks are malformed ends, though its response has begun."""
+    with HTTPStage() as stage:
+        client = stage.client()
+        client.say(b"PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        upstream = stage.upstream()
+        upstream.hear()
+        upstream.say(LONG)
+        client.hear()
+        client.say(b"nonsense\r\n")
+        with pytest.raises(ConnectionResetError):
+            client.hears_end()
+        ends_as(stage, Termination.BAD_BODY)

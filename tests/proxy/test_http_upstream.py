@@ -54,3 +54,41 @@ def test_a_response_that_is_cut_does_not_look_complete() -> None:
         upstream.close()
         with pytest.raises(ConnectionResetError):
             client.hears_end()
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        OK + b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
+        OK.replace(b"\r\n\r\n", b"\r\nKeep-Alive: timeout=1\r\n\r\n"),
+        OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"),
+    ],
+)
+def test_some_connections_are_not_kept(response: bytes) -> None:
+    """Bytes behind a response go to no client, and its connection gets no request.
+
+    Nor does one that its instance is about to end.
+    """
+    with HTTPStage() as stage:
+        client = stage.client()
+        client.say(GET)
+        upstream = stage.upstream()
+        upstream.hear()
+        upstream.say(response)
+        assert client.hear_message()[1] == b"ok"
+        client.say(GET)
+        other = stage.upstream()
+        other.hear()
+        other.say(OK)
+        assert client.hear_message() == (OK[:-2], b"ok")
+
+
+def test_clients_of_http_1_0_get_no_interim_response() -> None:
+    """A client of HTTP/1.0 gets the final response alone."""
+    with HTTPStage() as stage:
+        client = stage.client()
+        client.say(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n")
+        upstream = stage.upstream()
+        upstream.hear()
+        upstream.say(b"HTTP/1.1 103 Early Hints\r\n\r\n", OK)
+        assert client.hears_end().startswith(b"HTTP/1.1 200 OK\r\n")
