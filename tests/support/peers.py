@@ -28,7 +28,7 @@ defaults
 _NGINX = """
 {load}
 daemon off; worker_processes 1; pid {home}/nginx.pid; error_log {home}/nginx.log info;
-events {{ worker_connections 100; }}
+events {{ worker_connections 1000; }}
 {kind} {{
     {more}
     server {{ listen 127.0.0.1:{port} {config} }}
