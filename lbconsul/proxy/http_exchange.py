@@ -70,6 +70,7 @@ class Exchange(RetriedRequest):
         else:
             if self.awaits_continue and now - self.sent_at >= _CONTINUE_AFTER:
                 self._continue()
+            self._settings.log.moved(self)
             received = 0 if self.upstream is None else self.upstream.moved
             session.check_progress(now, received, http.min_rate)
 

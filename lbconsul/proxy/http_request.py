@@ -46,6 +46,8 @@ class ForwardedRequest(ResponseUser):
     awaits_continue = False
     #: Bytes of bodies from the client, and from the upstream.
     received = sent = 0
+    #: Those of them that are counted already.
+    counted_received = counted_sent = 0
     #: Bytes of the head of the response.
     head_sent = 0
     #: The status of the response; 0 before there is one.

@@ -123,6 +123,7 @@ class HTTPSession(RequestReader):
         assert exchange is not None
         exchange.received += received
         exchange.sent += sent
+        exchange.plan.settings.log.moved(exchange)
 
     def on_closed(self, termination: Termination, *, by_upstream: bool) -> None:
         """The relay has closed both streams."""

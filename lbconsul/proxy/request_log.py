@@ -52,6 +52,9 @@ class Request(Protocol):
     received: int
     sent: int
     head_sent: int
+    #: Those of the bodies that are counted already.
+    counted_received: int
+    counted_sent: int
     #: Of the response; 0: there was none.
     status: int
     #: Upstreams that failed before, and whether the connection had been kept idle.
@@ -86,6 +89,8 @@ class BadRequest:
     lease: Lease | None = None
     failed: Instance | None = None
     received: int = 0
+    counted_received: int = 0
+    counted_sent: int = 0
     retries: int = 0
     is_reused: bool = False
 
@@ -126,8 +131,8 @@ class RequestLog:
             status,
             answered_at - request.begun_at if answered_at else -1.0,
             now - request.since,
-            len(request.raw) + request.received,
-            request.head_sent + request.sent,
+            len(request.raw) + request.received - request.counted_received,
+            request.head_sent + request.sent - request.counted_sent,
         )
         if request.is_reused:
             stats.reused += 1
@@ -140,6 +145,16 @@ class RequestLog:
         if self.is_on:
             upgrade = "ended" if status == SWITCHING_PROTOCOLS else ""
             self._write(request, texts, termination, now, upgrade)
+
+    def moved(self, request: Request) -> None:
+        """Count the bytes so far of a request that takes long."""
+        received = request.received - request.counted_received
+        sent = request.sent - request.counted_sent
+        lease = request.lease
+        if lease is not None and (received or sent):
+            request.counted_received += received
+            request.counted_sent += sent
+            self._stats.moved(lease.instance.identity, received, sent)
 
     def upgraded(self, request: Request, texts: RequestTexts, now: float) -> None:
         """Log that a connection belongs to another protocol from now on."""

@@ -446,3 +446,22 @@ def test_switched_off(logs: Sequence[LogEvent]) -> None:
         client.hear_message()
         eventually(lambda: counts(stage) == {"2xx": 1}, "a count")
     assert requests_in(logs) == []
+
+
+def test_bytes_count_while_they_move(logs: Sequence[LogEvent]) -> None:
+    """The bytes of a long response count before it is over, and only once."""
+    with HTTPStage(idle_timeout=4.0) as stage:
+        client = stage.client()
+        client.say(GET)
+        upstream = stage.upstream()
+        upstream.hear()
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"
+        upstream.say(head + b"half")
+        client.hear()
+        eventually(lambda: http(stage).sent == 4, "the bytes so far")
+        upstream.say(b"-other")
+        assert client.hear_bytes(10) == b"half-other"
+        the_request(logs)
+        assert http(stage).sent == len(head) + 10
+        [account] = http(stage).accounts.values()
+        assert (account.received, account.sent) == (len(GET), len(head) + 10)
