@@ -159,17 +159,19 @@ class RequestReader(LimitedSide):
 
     def _go_on(self) -> None:
         """Serve what the client has sent meanwhile, once there is room for answers."""
+        if not (self.watched & _IN or self.has_ended):
+            self.resume()
         if self._buffer and not self.is_full:
             data, self._buffer = self._buffer, b""
             self._serve(data)
-        if self.state is HEAD and not (self.watched & _IN or self.has_ended):
-            self.resume()
+        if self.has_ended and not self.is_full and self.state in (HEAD, BODY):
+            self._on_ended()
 
     def _on_ended(self) -> None:
         """The client has ended its direction."""
         self.has_ended = True
-        if self.state is WAITING:
-            self.pause()  # it may wait for the response
+        if self.state is WAITING or (self.state is HEAD and self.is_full):
+            self.pause()  # it may wait for the response, or for the rest of it
         elif self.state is BODY:
             self.end(self._client_left)
         elif self.state is HEAD and self._buffer:

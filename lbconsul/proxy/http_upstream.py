@@ -60,8 +60,8 @@ class UpstreamConnection(HTTPSide):
 
     __slots__ = (
         "_buffer",
+        "_has_head",
         "_idle",
-        "_is_in_body",
         "_is_of_head",
         "_last",
         "_only_data",
@@ -95,7 +95,10 @@ class UpstreamConnection(HTTPSide):
         #: A part of a head.
         self._buffer = b""
         self._last: ResponseHead | None = None
-        self._is_of_head = self._is_in_body = self._only_data = False
+        self._is_of_head = self._only_data = False
+        #: Whether the head of the response has come: what follows is its body, or is
+        #: discarded.
+        self._has_head = False
         #: Whether a request has gone before on it.
         self.is_reused = False
         #: Whether another request may follow.
@@ -115,7 +118,7 @@ class UpstreamConnection(HTTPSide):
         self._is_of_head = head.method == b"HEAD"
         # A client of HTTP/1.0 gets the data of a chunked response.
         self._only_data = not head.fields.minor
-        self._is_in_body = False
+        self._has_head = False
         self.send(request)
 
     def doRead(self) -> None:
@@ -140,12 +143,12 @@ class UpstreamConnection(HTTPSide):
         else:
             self.moved += len(data)
             try:
-                if self._is_in_body:
+                if self._has_head:
                     self._pass_body(user, data)
                 else:
                     self._parse(user, data)
             except Refused:
-                bad_body = self._is_in_body
+                bad_body = self._has_head
                 user.on_upstream_failed(
                     Termination.BAD_BODY if bad_body else Termination.BAD_RESPONSE
                 )
@@ -178,11 +181,12 @@ class UpstreamConnection(HTTPSide):
             self.keeps = min(self._idle.longest, max(0.0, fields.keep_alive - 1.0))
         length = fields.body
         if length == len(data) - pos:  # nearly always
+            self.left, self._has_head = 0, True
             user.on_head(head, data[pos:], True)
             return
         self.begin_body(length, only_data=self._only_data)
         part, end = self.take_body(data, pos)
-        self._is_in_body = end < 0
+        self._has_head = True
         self._note_end(data, end)
         user.on_head(head, part, end >= 0)
 
@@ -198,7 +202,7 @@ class UpstreamConnection(HTTPSide):
 
     def _on_end(self, user: ResponseUser) -> None:
         self.is_reusable = False
-        if self._is_in_body and self.left == UNTIL_CLOSE:
+        if self._has_head and self.left == UNTIL_CLOSE:
             user.on_body(b"", True)
         else:
             user.on_upstream_failed(self._lost)
@@ -206,14 +210,14 @@ class UpstreamConnection(HTTPSide):
     @property
     def _lost(self) -> Termination:
         """How an exchange ends whose upstream is gone."""
-        if self._is_in_body:
+        if self._has_head:
             return Termination.UPSTREAM_RESET
         return Termination.UPSTREAM_LEFT
 
     @property
     def has_begun(self) -> bool:
         """Whether a byte of the response has come."""
-        return self._is_in_body or bool(self._buffer)
+        return self._has_head or bool(self._buffer)
 
     def _on_lost(self) -> None:
         if self.user is None:

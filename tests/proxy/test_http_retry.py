@@ -256,12 +256,12 @@ def test_a_request_of_which_nothing_was_sent_is_repeated(
     request_: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Any request gets a new connection if the kept one takes no byte of it."""
-    begin, failures = UpstreamConnection.begin, [ConnectionResetError()]
+    send, failures = UpstreamConnection.send, [ConnectionResetError()]
 
-    def begin_or_fail(self: UpstreamConnection, *args: Any, **options: Any) -> None:
+    def send_or_fail(self: UpstreamConnection, data: bytes) -> None:
         if self.is_reused and failures:
             raise failures.pop()
-        begin(self, *args, **options)
+        send(self, data)
 
     with HTTPStage() as stage:
         client = stage.client()
@@ -270,7 +270,7 @@ def test_a_request_of_which_nothing_was_sent_is_repeated(
         upstream.hear()
         upstream.say(OK)
         client.hear_message()
-        monkeypatch.setattr(UpstreamConnection, "begin", begin_or_fail)
+        monkeypatch.setattr(UpstreamConnection, "send", send_or_fail)
         client.say(request_)
         upstream = stage.upstream()
         upstream.hear_message()
