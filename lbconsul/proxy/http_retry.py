@@ -74,6 +74,9 @@ class RetriedRequest(AnsweredRequest):
 
     def on_upgraded(self, head: ResponseHead, rest: bytes) -> None:
         """The upstream speaks another protocol from now on, `rest` first."""
+        if not self.head.fields.upgrade:  # it was not asked for (RFC 9110, 15.2.2)
+            self.on_upstream_failed(Termination.BAD_RESPONSE)
+            return
         assert self.lease is not None
         self.lease.showed(Outcome.SUCCESS)
         self._leave_held()

@@ -92,3 +92,23 @@ def test_clients_of_http_1_0_get_no_interim_response() -> None:
         upstream.hear()
         upstream.say(b"HTTP/1.1 103 Early Hints\r\n\r\n", OK)
         assert client.hears_end().startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_no_instance_changes_the_protocol_unasked() -> None:
+    """A 101 is a bad response to a request without Upgrade: no tunnel begins."""
+    with HTTPStage() as stage:
+        client = stage.client()
+        client.say(GET)
+        upstream = stage.upstream()
+        upstream.hear()
+        upstream.say(
+            b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
+            b"Upgrade: websocket\r\n\r\n"
+        )
+        assert client.hear_message()[0].startswith(b"HTTP/1.1 502 ")
+        assert upstream.hears_end() == b""
+        client.say(GET)
+        again = stage.upstream()
+        again.hear()
+        again.say(OK)
+        assert client.hear_message()[1] == b"ok"
