@@ -19,7 +19,7 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
 
 FROM ${BASE}
 LABEL org.opencontainers.image.title="lbconsul" \
-      org.opencontainers.image.description="A TCP load balancer on Twisted, driven by HashiCorp Consul" \
+      org.opencontainers.image.description="A TCP and HTTP load balancer on Twisted, driven by HashiCorp Consul" \
       org.opencontainers.image.licenses="MIT"
 ENV PATH=/opt/lbconsul/bin:$PATH
 COPY --from=build /opt/lbconsul /opt/lbconsul

@@ -1,4 +1,4 @@
-"""A TCP load balancer on Twisted, driven by HashiCorp Consul.
+"""A TCP and HTTP load balancer on Twisted, driven by HashiCorp Consul.
 
 The rooms, from the ground up; each imports only from those above it:
 

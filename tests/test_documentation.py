@@ -30,6 +30,9 @@ def _commands() -> Iterator[tuple[str, str]]:
             for line in lines.replace("\\\n", "").splitlines():
                 if STARTS.match(line):
                     yield page.name, line
+        # Tables of what other balancers write, and what it is here.
+        for options in re.findall(r"^\|.*\| `(--map [^`]+)` \|$", text, re.MULTILINE):
+            yield page.name, f"lbconsul {options}"
 
 
 COMMANDS = list(_commands())
@@ -57,6 +60,7 @@ def test_commands_are_found() -> None:
     found = [page for page, _ in COMMANDS]
     assert found.count("README.md") >= 4
     assert found.count("tls.md") >= 12
+    assert found.count("http.md") >= 20
 
 
 def test_options_of_mappings() -> None:
