@@ -23,7 +23,7 @@ The rooms, from the ground up; each imports only from those above it:
 * `command_line`: the options of ``twistd lbconsul``.
 * `tap`: ``twistd lbconsul``: makes the gateway, or checks its configuration.
 * `start`: what twistd loads: early signals first, then `tap`.
-* `__main__`: ``python -m lbconsul status``.
+* `__main__`: ``python -m lbconsul status`` and ``why``.
 
 ``docs/architecture.md`` says what each must not do, and follows a connection, an
 answer of Consul, a drain, a reload, a takeover and a shutdown through them.

@@ -1,4 +1,4 @@
-"""``python -m lbconsul status``: shows the status of a running gateway."""
+"""``python -m lbconsul status`` and ``why``: ask a running gateway."""
 
 import argparse
 import os
@@ -14,7 +14,8 @@ from lbconsul.text import printable
 #: The refresh interval of --watch, in seconds.
 INTERVAL = 2.0
 
-#: Exit statuses besides 0: the gateway is not ready; its status cannot be read.
+#: Exit statuses besides 0: the gateway is not ready, or no instance gets the request;
+#: the gateway cannot be asked.
 NOT_READY, UNKNOWN = 1, 2
 
 _TOP_AND_CLEAR = "\x1b[H\x1b[J"
@@ -35,6 +36,8 @@ def main(
         return _tell(f"--token-file {options.token_file}: {why}")
     admin = Admin(options.admin, token)
     try:
+        if options.command == "why":
+            return explain(admin, options.url, options.method, options.header)
         status = show(admin)
         while options.watch:
             sleep(INTERVAL)
@@ -48,6 +51,23 @@ def main(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return UNKNOWN
     return status
+
+
+def explain(admin: Admin, url: str, method: str, fields: Sequence[str]) -> int:
+    """Print which route a request takes, and why; returns the exit status."""
+    try:
+        why = admin.why(url, method, fields)
+    except CannotAsk as error:
+        return _tell(str(error))
+    try:
+        lines = [printable(each) for each in why["text"].splitlines()]
+        is_served = any(
+            each["winner"] and not each["reason"] for each in why["mappings"]
+        )
+    except (LookupError, TypeError, AttributeError):
+        return _tell(f"{admin.address}: the answer is not lbconsul's")
+    print("\n".join(lines), flush=True)
+    return 0 if is_served else NOT_READY
 
 
 def show(admin: Admin) -> int:
@@ -75,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m lbconsul",
         description="Inspects a running gateway (started by twistd lbconsul).",
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     status = commands.add_parser(
         "status",
         help="show the gateway's status",
@@ -85,18 +105,43 @@ def _parser() -> argparse.ArgumentParser:
         ),
     )
     status.add_argument("--watch", action="store_true", help="repeat until interrupted")
-    status.add_argument(
+    why = commands.add_parser(
+        "why",
+        help="show which route a request takes, and why",
+        description=(
+            "Shows each route that a request could take, and which takes it. Nothing"
+            " is sent to an instance. Exit status: 0 if the request is served or"
+            " redirected, 1 if it is not, 2 if the gateway cannot be asked."
+        ),
+    )
+    why.add_argument("url", metavar="URL", help="as a client has it: http://HOST/PATH")
+    why.add_argument("-X", "--method", default="GET", help="[%(default)s]")
+    why.add_argument(
+        "-H",
+        "--header",
+        action="append",
+        default=[],
+        metavar="'NAME: VALUE'",
+        help="a field of the request; may be given more than once",
+    )
+    for each in (status, why):
+        _add_access(each)
+    return parser
+
+
+def _add_access(command: argparse.ArgumentParser) -> None:
+    """Add the options that say which gateway is asked."""
+    command.add_argument(
         "--admin",
         default="127.0.0.1:9200",
         metavar="ADDRESS",
         help="[HOST:]PORT or unix:/PATH [%(default)s]",
     )
-    status.add_argument(
+    command.add_argument(
         "--token-file",
         metavar="FILE",
-        help=("file that holds the token, if reading needs one"),
+        help="file that holds the token, if reading needs one",
     )
-    return parser
 
 
 if __name__ == "__main__":

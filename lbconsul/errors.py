@@ -45,5 +45,9 @@ class CannotOrder(LBConsulError):
     """An operator's order on an upstream cannot be carried out: the text says why."""
 
 
+class CannotExplain(LBConsulError):
+    """No mapping can have the request, or it is no request: the text says why."""
+
+
 class CannotReload(LBConsulError):
     """The gateway cannot reload: it is not running yet, or it is shutting down."""

@@ -1,4 +1,4 @@
-"""``python -m lbconsul status``, against a real admin listener."""
+"""``python -m lbconsul status`` and ``why``, against a real admin listener."""
 
 import os
 import pty
@@ -121,6 +121,39 @@ def test_a_token(
     main(["status", "--token-file", str(tmp_path / "token")])
     assert seen == [Admin("127.0.0.1:9200", "s3cret")]
     assert "s3cret" not in capsys.readouterr().out
+
+
+@pytest.mark.process
+def test_why(server: StatusServer, capsys: Capture) -> None:
+    """The route of a request is printed, and a URL that is none is one line."""
+    admin = f"--admin={server.port}"
+    assert main(["why", "http://example.com/", "-X", "POST", admin]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("POST http://example.com/\n\n80:- on 0.0.0.0:80")
+    assert main(["why", "example.com", admin]) == 2
+    assert capsys.readouterr().err == (
+        f"lbconsul: {server.port}: url: 'example.com' must be http://...\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("mapping", "status"),
+    [
+        ({"winner": {}, "reason": ""}, 1),
+        ({"winner": {"name": "a"}, "reason": ""}, 0),
+        ({"winner": {"name": "a"}, "reason": "no instance"}, 1),
+        ({"winner": None, "reason": "no route takes it"}, 1),
+        ([], 2),
+    ],
+)
+def test_status_of_why(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, mapping: object, status: int
+) -> None:
+    """The exit status says whether the request is served; what is odd does no harm."""
+    told = {"text": "a\x1b[2J\n", "mappings": [mapping]}
+    monkeypatch.setattr(Admin, "why", lambda *_: told)
+    assert main(["why", "http://x/"]) == status
+    assert "\x1b" not in capsys.readouterr().out
 
 
 @pytest.mark.process

@@ -66,7 +66,7 @@ ROOMS: dict[str, Room] = {
     "admin": room(
         COMMON + "net process",
         pure="event_log http_status status_diff status_json status_model"
-        " terminal upstream_id",
+        " terminal upstream_id why",
     ),
     "dev": room(COMMON),
     "consul": room(

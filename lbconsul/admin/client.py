@@ -2,10 +2,12 @@
 
 import json
 import socket
+from collections.abc import Iterable
 from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from threading import Timer
 from typing import Any
+from urllib.parse import urlencode
 
 from attrs import frozen
 
@@ -22,7 +24,7 @@ _MOST = 128 * 1024 * 1024
 
 
 class CannotAsk(LBConsulError):
-    """The gateway's status could not be read."""
+    """The gateway's status, or what else was asked for, could not be read."""
 
 
 @frozen
@@ -38,12 +40,35 @@ class Admin:
         :raises CannotAsk: a malformed address, no answer, an error, or a status of
             another format.
         """
+        code, body = self._ask("/status")
+        return _understood(self.address, code, body)
+
+    def why(self, url: str, method: str, fields: Iterable[str]) -> dict[str, Any]:
+        """The parsed answer of ``/why`` for a request; `fields` are ``Name: value``.
+
+        :raises CannotAsk: a malformed address, no answer, or an error.
+        """
+        asked = [("url", url), ("method", method), *(("header", f) for f in fields)]
+        code, body = self._ask(f"/why?{urlencode(asked)}")
         try:
-            code, body = self._get("/status")
+            document = json.loads(body)
+            if code == 200:
+                return dict(document)
+            why = document["error"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            why = f"the answer is not lbconsul's (HTTP {code})"
+        raise CannotAsk(f"{self.address}: {why}")
+
+    def _ask(self, path: str) -> tuple[int, bytes]:
+        """The status and the body of an answer.
+
+        :raises CannotAsk: there is none.
+        """
+        try:
+            return self._get(path)
         except (OSError, HTTPException, ValueError) as error:
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise CannotAsk(f"no answer at {self.address}: {why}") from None
-        return _understood(self.address, code, body)
 
     def _get(self, path: str) -> tuple[int, bytes]:
         connection = self._connection()

@@ -39,6 +39,7 @@ from lbconsul.admin.status_json import status
 from lbconsul.admin.status_model import FullStatus, StatusSource
 from lbconsul.admin.streaming import StreamingResponse
 from lbconsul.admin.upstream_id import from_path
+from lbconsul.admin.why_answer import answer_why
 
 #: The longest path, in characters: ids of instances are shorter.
 LONGEST_PATH = 4096
@@ -239,6 +240,9 @@ class Routes:
             figures = query.get("figures") != ["off"]
             self._stream.join(request, known, figures=figures)
 
+    def _why(self, request: AdminRequest) -> None:
+        answer_why(self._source, request, _query(request))
+
     def _forget(self) -> None:
         """Something has changed, which the next ``/status`` must show."""
         for document in self._documents.values():
@@ -285,4 +289,5 @@ _SHOWN: dict[str, _Show] = {
     "/status": Routes._status,
     "/metrics": Routes._metrics,
     "/events": Routes._events,
+    "/why": Routes._why,
 }

@@ -10,6 +10,7 @@ from typing import Protocol
 from attrs import Factory, frozen
 
 from lbconsul.admin.http_status import HTTPStatus, HTTPUpstreamStatus, UnhappyStatus
+from lbconsul.admin.why import Question, Why
 
 #: The version of the format of ``/status``: it grows if a name is removed, or means
 #: something else.
@@ -304,6 +305,12 @@ class StatusSource(Protocol):
 
         There may be 10,000 of them, and all may have changed before the next is
         asked for.
+        """
+
+    def why(self, question: Question) -> Why:
+        """Which route a request takes, and why.
+
+        :raises CannotExplain: it is no request, or no mapping has its port.
         """
 
     def drain(self, upstream: str) -> bool:

@@ -21,6 +21,7 @@ from lbconsul.admin.status_model import (
     WorkerStatus,
 )
 from lbconsul.admin.upstream_id import upstream_id
+from lbconsul.admin.why import Question, Why
 from lbconsul.balance.failover import Failover
 from lbconsul.balance.instance import Identity
 from lbconsul.balance.outlier import Ejection
@@ -38,6 +39,7 @@ from lbconsul.gateway.http_status import (
     http_upstream_status,
 )
 from lbconsul.gateway.interfaces import Gateway
+from lbconsul.gateway.why import explain
 from lbconsul.process.clock import WallClock
 from lbconsul.process.reactor_lag import Lag
 from lbconsul.proxy.saturation import Full
@@ -224,6 +226,13 @@ class StatusCollector:
 
     def _failover(self, mapping: Mapping) -> Failover:
         return self._gateway.registry.failover(failover_spec(mapping))
+
+    def why(self, question: Question) -> Why:
+        """Which route a request takes, and why.
+
+        :raises CannotExplain: it is no request, or no mapping has its port.
+        """
+        return explain(self._gateway, question)
 
     # What an operator orders.
 

@@ -66,6 +66,33 @@ def test_unix(tmp_path: Path) -> None:
         Admin("unix:/nowhere").status()
 
 
+def test_why(sock: socket.socket) -> None:
+    """What becomes of a request is asked with all that is said of it."""
+    port = sock.getsockname()[1]
+    replying = Replying(sock, b'{"text":""}')
+    fields = ["A: b", "C: d"]
+    assert Admin(str(port)).why("http://x/?y", "PUT", fields) == {"text": ""}
+    asked = b"/why?url=http%3A%2F%2Fx%2F%3Fy&method=PUT&header=A%3A+b&header=C%3A+d"
+    assert replying.asked.startswith(b"GET %b HTTP/1.1\r\n" % asked)
+
+
+@pytest.mark.parametrize(
+    ("code", "body", "why"),
+    [
+        (400, b'{"error":"no mapping"}', "no mapping"),
+        (200, b"<html>", "the answer is not lbconsul's (HTTP 200)"),
+        (404, b"[]", "the answer is not lbconsul's (HTTP 404)"),
+    ],
+)
+def test_no_answer_why(sock: socket.socket, code: int, body: bytes, why: str) -> None:
+    """An error, or an answer of another kind, is one line."""
+    port = sock.getsockname()[1]
+    Replying(sock, body, code)
+    with pytest.raises(CannotAsk) as caught:
+        Admin(str(port)).why("http://x/", "GET", [])
+    assert str(caught.value) == f"{port}: {why}"
+
+
 @pytest.mark.parametrize(
     ("code", "body", "why"),
     [

@@ -13,7 +13,7 @@ from lbconsul.admin.status_model import FullStatus
 from lbconsul.config.listen import TCPListen, UnixListen
 from tests.support.admin_client import Site
 
-SHOWN = ("/status", "/metrics", "/events")
+SHOWN = ("/status", "/metrics", "/events", "/why?url=http://x/")
 PROBES = ("/healthz", "/readyz")
 ORDERS = tuple(
     f"/upstreams/dc1/node-00/web-0/{each}" for each in ("drain", "undrain", "eject")

@@ -1,7 +1,9 @@
-"""``python -m lbconsul status`` tells how a gateway is."""
+"""``python -m lbconsul`` tells how a gateway is, and what becomes of a request."""
 
 import subprocess
 import sys
+from functools import partial
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -11,15 +13,21 @@ from tests.end_to_end.visits import held
 from tests.support.binaries import REPOSITORY
 from tests.support.gateway import StartGateway
 from tests.support.ports import free_ports
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
+from tests.support.workers import all_serve
 
 pytestmark = pytest.mark.consul
 
 
 def status(*arguments: str) -> tuple[int, str, str]:
     """Exit status, output and errors of one look."""
+    return command("status", *arguments)
+
+
+def command(*arguments: str) -> tuple[int, str, str]:
+    """Exit status, output and errors of a command."""
     ended = subprocess.run(
-        [sys.executable, "-m", "lbconsul", "status", *arguments],
+        [sys.executable, "-m", "lbconsul", *arguments],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
@@ -83,3 +91,44 @@ def test_nobody_there() -> None:
     code, said, errors = status(f"--admin={port}")
     assert (code, said) == (2, "")
     assert errors == f"lbconsul: no answer at {port}: Connection refused\n"
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_why(stage: Stage, workers: str) -> None:
+    """
+    The route that is said to take a request is the one that does, with its instances;
+    a request that no route takes is said to be none's, with status 1.
+    """
+    port, admin = free_ports(2)
+    stage.add(stage.servers[0])
+    here = f"127.0.0.1:{port}"
+    gateway = stage.gateway(
+        f"--admin={admin}",
+        f"--workers={workers}",
+        f"--map={here}:-,mode=http",
+        f"--route={here}:example.com/api={stage.service},strip-prefix=/api",
+    )
+    ask = partial(command, "why", f"--admin={admin}")
+    code, said, errors = ask(f"http://example.com:{port}/api/x")
+    assert (code, errors) == (0, "")
+    assert f"served by {stage.service}, as {here}:example.com/api" in said
+    assert f"{stage.service}: 1 of 1 instance usable" in said
+    assert "instances get: GET /x HTTP/1.1" in said
+    host = ["-H", "Host: example.com"]
+    assert ask(f"http://{here}/api", *host)[0] == 0
+    code, said, _ = ask(f"http://{here}/apis", *host)
+    assert code == 1
+    assert "404: no route takes it" in said
+    if workers != "1":
+        all_serve(gateway, int(workers))
+    assert [visit_url(port, each) for each in ("/api", "/apis")] == [200, 404]
+
+
+def visit_url(port: int, path: str) -> int:
+    """The status of the answer to a request for example.com."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    try:
+        connection.request("GET", path, headers={"Host": "example.com"})
+        return connection.getresponse().status
+    finally:
+        connection.close()

@@ -115,7 +115,7 @@ class FakeGateway:
 class StatusStage:
     """A gateway with these mappings, and what is shown of it."""
 
-    def __init__(self, *mappings: str, **options: str) -> None:
+    def __init__(self, *mappings: str, **options: Any) -> None:
         self.clock = Clock()
         self.clock.advance(1000)
         #: By how much the wall clock is ahead of the reactor's.

@@ -28,7 +28,8 @@ from lbconsul.admin.status_model import (
     WorkerStatus,
 )
 from lbconsul.admin.upstream_id import upstream_id
-from lbconsul.errors import CannotOrder
+from lbconsul.admin.why import CandidateStatus, MappingExplanation, Question, Why
+from lbconsul.errors import CannotExplain, CannotOrder
 from lbconsul.stats import http
 from lbconsul.stats.mapping import CONNECT, CONNECTION, FIRST_BYTE
 
@@ -139,6 +140,8 @@ class FakeSource:
     #: What was ordered: the verb, and the upstream.
     orders: list[tuple[str, str]] = Factory(list)
     drained_list: list[DrainedStatus] = Factory(list)
+    #: What was asked of ``/why``.
+    questions: list[Question] = Factory(list)
     drains_last: str = "until it is undrained"
     #: Why nothing can be ordered.
     busy: str = ""
@@ -163,6 +166,17 @@ class FakeSource:
 
     def drained(self) -> list[DrainedStatus]:
         return list(self.drained_list)
+
+    def why(self, question: Question) -> Why:
+        self.questions.append(question)
+        if not question.url.startswith("http://"):
+            raise CannotExplain(f"url: {question.url!r}\nmust be http://...")
+        taken = CandidateStatus("80:example.com=web", "example.com", "web")
+        mapping = MappingExplanation(
+            mapping="80:-", listen="0.0.0.0:80", mode="http", path="/",
+            candidates=(taken,), considered=1, winner=taken,
+        )  # fmt: skip
+        return Why(question.url, question.method, (mapping,))
 
     def drain(self, upstream: str) -> bool:
         return self._order("drain", upstream, "draining", "drained by hand")
