@@ -30,12 +30,20 @@ def _commands() -> Iterator[tuple[str, str]]:
             for line in lines.replace("\\\n", "").splitlines():
                 if STARTS.match(line):
                     yield page.name, line
-        # Tables of what other balancers write, and what it is here.
-        for options in re.findall(r"^\|.*\| `(--map [^`]+)` \|$", text, re.MULTILINE):
-            yield page.name, f"lbconsul {options}"
 
 
 COMMANDS = list(_commands())
+
+
+def _migrations() -> Iterator[str]:
+    """What the tables for users of other balancers have in their last column."""
+    page = (REPOSITORY / "docs" / "http.md").read_text()
+    section = page.partition("\n## From other balancers\n")[2].partition("\n## ")[0]
+    for row in re.findall(r"^\|.*", section, re.MULTILINE):
+        yield from re.findall(r"`(--[^`]+)`", row.split(" | ")[-1])
+
+
+MIGRATIONS = list(_migrations())
 
 
 def _table(title: str) -> set[str]:
@@ -55,12 +63,22 @@ def test_commands(page: str, command: str) -> None:
     CommandLine().parseOptions(words[words.index("lbconsul") + 1 :])
 
 
+@pytest.mark.usefixtures("without_environment")
+@pytest.mark.parametrize("options", MIGRATIONS)
+def test_migrations(options: str) -> None:
+    """Settings that replace those of other balancers can be pasted into a shell."""
+    unquoted = re.sub(r"'[^']*'", "", options)
+    assert not re.search(r"[$*?;&|<>(){}\\\"\[]", unquoted)
+    CommandLine().parseOptions(shlex.split(options))
+
+
 def test_commands_are_found() -> None:
     """The commands of the pages that have most are among those that are tried."""
     found = [page for page, _ in COMMANDS]
     assert found.count("README.md") >= 4
     assert found.count("tls.md") >= 12
-    assert found.count("http.md") >= 20
+    assert found.count("http.md") >= 12
+    assert len(MIGRATIONS) >= 60
 
 
 def test_options_of_mappings() -> None:
