@@ -259,7 +259,7 @@ LISTEN_OPTIONS = frozenset(
         "max-connections", "unix-mode", "mode", "tls", "tls-min", "client-ca",
         "client-verify", "client-crl", "accept-proxy", "first-byte-timeout",
         "wait-for-client", "head-timeout", "keepalive-timeout", "max-head", "max-uri",
-        "trusted-proxies",
+        "trusted-proxies", "client-cert-headers",
     }
 )  # fmt: skip
 

@@ -60,21 +60,23 @@ class ClientHeaders:
         self.is_trusted = options.trusts(address)
         self._fixed = _lines(address.encode(), self._scheme, self._port, b"")
 
-    def lines(self, fields: Fields) -> bytes:
+    def lines(self, fields: Fields, options: ForwardingOptions | None = None) -> bytes:
         """The lines for a request, each with its end.
 
-        They are the same for all requests with these `fields`.
+        They are the same for all requests with these `fields`.  `options` are those of
+        the route that takes it, if it has others; whom they trust does not matter.
         """
+        options = options or self._options
         if self.is_trusted and fields.forwarded:
-            fixed = self._completed(fields)
+            fixed = self._completed(fields, options)
         else:
             fixed = self._fixed
             if fields.host is not None:
                 fixed += b"X-Forwarded-Host: %b\r\n" % fields.host.text
-        if self._options.forwarded:
+        if options.forwarded:
             fixed += self._forwarded(fields)
-        if self._options.via:
-            fixed += via(self._options.via, fields)
+        if options.via:
+            fixed += via(options.via, fields)
         return fixed
 
     def client(self, fields: Fields) -> str:
@@ -104,7 +106,7 @@ class ClientHeaders:
         told = _last(fields, _PROTO).lower() if self.is_trusted else b""
         return told if told in _SCHEMES else b""
 
-    def _completed(self, fields: Fields) -> bytes:
+    def _completed(self, fields: Fields, options: ForwardingOptions) -> bytes:
         """What a trusted proxy says, completed."""
         told = self._told_scheme(fields)
         port = _last(fields, _PORT)
@@ -124,7 +126,7 @@ class ClientHeaders:
         if host:
             fixed += b"X-Forwarded-Host: %b\r\n" % host
         others = [each for each in fields.forwarded if each[0] not in _OWN]
-        if not self._options.forwarded:
+        if not options.forwarded:
             others += [each for each in fields.forwarded if each[0] == _FORWARDED]
         return fixed + b"".join(b"%b: %b\r\n" % each for each in others)
 

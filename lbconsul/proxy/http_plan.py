@@ -166,7 +166,8 @@ class Planner:
         elif fields.host is None:
             # HTTP/1.0 does without; HTTP/1.1 does not.
             lines += b"Host: %b\r\n" % _name_of(self._sock)
-        plan.lines = lines + self.headers.lines(fields) + self._own
+        told = self.headers.lines(fields, settings.forwarding)
+        plan.lines = lines + told + self._own
         if self.headers.is_trusted:
             plan.request_id = dict(fields.forwarded).get(REQUEST_ID, b"")
 

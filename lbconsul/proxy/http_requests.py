@@ -3,7 +3,7 @@
 from lbconsul.http.errors import Refused
 from lbconsul.proxy.http_client_side import BODY, CLOSING, HEAD, WAITING
 from lbconsul.proxy.http_exchange import Exchange
-from lbconsul.proxy.http_plan import Plan, Planner
+from lbconsul.proxy.http_plan import Planner
 from lbconsul.proxy.http_settings import new_request_id
 from lbconsul.proxy.http_side import READ_SIZE
 from lbconsul.proxy.http_time_limits import LimitedSide
@@ -18,12 +18,10 @@ _IN = 1
 class RequestReader(LimitedSide):
     """Reads a client's requests and has each served, one at a time."""
 
-    __slots__ = ("_is_serving", "_plan", "_planner")
+    __slots__ = ("_is_serving", "_planner")
 
     # Set by the class that is made.
     _planner: Planner
-    #: The last head's.
-    _plan: Plan | None
     _is_serving: bool
 
     def doRead(self) -> None:

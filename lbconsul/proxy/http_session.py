@@ -99,9 +99,9 @@ class HTTPSession(RequestReader):
 
     def upgrade(self, answer: bytes) -> None:
         """Relay from now on; `answer` goes to the client first."""
-        exchange, proxy = self._exchange, self._proxy
+        exchange = self._exchange
         assert exchange is not None and exchange.upstream is not None
-        upstream = exchange.upstream
+        upstream, row = exchange.upstream, exchange.plan.row
         upstream.user = exchange.upstream = None
         for side in (self, upstream):
             side.poller.removeReader(side)
@@ -109,8 +109,8 @@ class HTTPSession(RequestReader):
         self.state = UPGRADED
         log = exchange.plan.settings.log
         log.upgraded(exchange, self._texts, exchange.answered_at)
-        self._relay = proxy.relay_type(
-            proxy.relaying, self, self.stream, upstream.stream, exchange.answered_at
+        self._relay = row.relay_type(
+            row.relaying, self, self.stream, upstream.stream, exchange.answered_at
         )
         self._relay.begin_with(self.unsent + answer, upstream.unsent + self._buffer)
 

@@ -5,6 +5,8 @@ from lbconsul.net.sockets import queued
 from lbconsul.proxy.http_client_side import BODY, CLOSING, HEAD, UPGRADED
 from lbconsul.proxy.http_exchange import Exchange
 from lbconsul.proxy.http_own_answers import AnsweringSide
+from lbconsul.proxy.http_plan import Plan
+from lbconsul.proxy.http_settings import HTTPSettings
 from lbconsul.proxy.relay import Relay
 from lbconsul.stats.termination import Termination
 
@@ -22,7 +24,7 @@ _IN = 1
 class LimitedSide(AnsweringSide):
     """Ends what a client, or an exchange of it, takes too long for."""
 
-    __slots__ = ("_exchanges", "_expires", "_rate", "_relay", "moved_at")
+    __slots__ = ("_exchanges", "_expires", "_plan", "_rate", "_relay", "moved_at")
 
     # Set by the class that is made.
     #: How many exchanges there were.
@@ -35,6 +37,13 @@ class LimitedSide(AnsweringSide):
     _rate: tuple[Exchange | None, BodyRate] | None
     #: Once it is UPGRADED.
     _relay: Relay
+    #: That of the last request.
+    _plan: Plan | None
+
+    @property
+    def _of_row(self) -> HTTPSettings:
+        """The settings of the mapping or route that has the last request."""
+        return self.settings if self._plan is None else self._plan.settings
 
     def check(self, now: float) -> None:
         """Check the time limits.  Called by the sweeper."""
@@ -45,7 +54,7 @@ class LimitedSide(AnsweringSide):
         elif self._exchange is not None:
             self._exchange.check(now)
         elif self.is_full:
-            self.check_progress(now, 0, self.settings.mapping.http.min_rate)
+            self.check_progress(now, 0, self._of_row.mapping.http.min_rate)
         elif self.state is CLOSING:
             if now - self.read_at >= _LINGER:
                 self.end(Termination.DONE)
@@ -88,7 +97,7 @@ class LimitedSide(AnsweringSide):
             self._give_up(f"slower than min-rate={least}")
         elif moved != self._last_moved:
             self._last_moved, self.moved_at = moved, now
-        elif now - self.moved_at >= self.settings.mapping.timeouts.idle:
+        elif now - self.moved_at >= self._of_row.mapping.timeouts.idle:
             self.end(Termination.IDLE)
 
     def _untaken(self) -> int:

@@ -208,6 +208,15 @@ def test_a_reader_that_stands_still_ends(monkeypatch: pytest.MonkeyPatch) -> Non
         stage.proxy.wait_until_open(0)
 
 
+def test_a_route_has_an_idle_timeout_of_its_own() -> None:
+    """A client that reads nothing is left by the idle timeout of its route."""
+    with HTTPStage(routes={"web.example": {"idle_timeout": 0.3}}) as stage:
+        client = stage.narrow_client()
+        client.say(GET)
+        respond(stage, bytes(50_000))
+        stage.proxy.wait_until_open(0)
+
+
 EXPECTS = PUT.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n")
 
 

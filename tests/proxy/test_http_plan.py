@@ -239,6 +239,25 @@ def test_hosts_for_instances(wanted: str) -> None:
         assert b"\r\nX-Forwarded-Host: a.example\r\n" in head
 
 
+def test_fields_of_a_route() -> None:
+    """A route says itself whether instances get Forwarded and Via."""
+    routes = {"b.example": {"forwarded": True, "via": True}}
+    with HTTPStage(routes=routes) as stage:
+        head = passed(stage, request("/", "b.example"))
+        assert b"\r\nForwarded: for=127.0.0.1" in head
+        assert b"\r\nVia: 1.1 lbconsul\r\n" in head
+        head = passed(stage, request())
+        assert b"Forwarded:" not in head
+        assert b"Via:" not in head
+    routes = {"b.example": {"forwarded": False}}
+    with HTTPStage(routes=routes, forwarded=True, **TRUSTING) as stage:
+        told = "Forwarded: for=192.0.2.1"
+        head = passed(stage, request("/", "b.example", told))
+        assert head.count(b"\r\nforwarded: for=192.0.2.1\r\n") == 1
+        head = passed(stage, request("/", "a.example", told))
+        assert b"\r\nForwarded: for=192.0.2.1, for=127.0.0.1" in head
+
+
 def test_traces() -> None:
     """A request without a trace gets one, and another's stays."""
     with HTTPStage(traceparent=True) as stage:
