@@ -67,6 +67,20 @@ class Dialer:
     empty_timeout: float
     #: Whether a connect is not all: a PROXY header or TLS comes before any byte.
     has_handshake: bool = False
+    #: Whether it is known which upstreams there are, and how long to wait for that.
+    is_answered: Callable[[], bool] = lambda: True
+    answer_due: float = 0.0
+
+    @property
+    def patience(self) -> float:
+        """How long a dial waits while there is no upstream at all.
+
+        Listeners are held back until Consul's first answer, but a client that was
+        accepted before a reload may be the first on a route that the reload added.
+        """
+        if self.empty_timeout or self.is_answered():
+            return self.empty_timeout
+        return max(0.0, self.answer_due - self.clock.seconds())
 
     def lease(self) -> Lease | None:
         """Lease an upstream; None if other dials wait, or none is free."""
@@ -187,10 +201,11 @@ class DialAttempt:
         except AllFull:
             self._queue_up(_QUEUED, dialer.queue_timeout)
         except NoUpstream:
-            if self.tried or not dialer.empty_timeout:
-                self._fail(failing)
+            patience = 0.0 if self.tried else dialer.patience
+            if patience:
+                self._queue_up(_AWAITING, patience)
             else:
-                self._queue_up(_AWAITING, dialer.empty_timeout)
+                self._fail(failing)
         else:
             if self.tried:
                 self.since = dialer.clock.seconds()
@@ -315,6 +330,8 @@ class DialAttempt:
                 self._fail(
                     Termination.QUEUE_TIMEOUT if was_full else Termination.REFUSED
                 )
+            elif state is _AWAITING and not self._dialer.patience:
+                self._begin_anew()
         elif state is _CONNECTING:
             if now - self.since >= timeout:
                 self._next(Termination.CONNECT_TIMEOUT)
@@ -324,6 +341,17 @@ class DialAttempt:
             else:
                 assert self.lease is not None
                 self._connect(self.lease.upstream)
+
+    def _begin_anew(self) -> None:
+        """Consul has answered: there is an upstream, or there is none."""
+        self._dialer.wait_queue.leave(self)
+        self.state = _CHOOSING
+        try:
+            self.start()
+        except Exception:
+            # A bug in lbconsul: report it, but leak nothing.
+            self._fail(Termination.INTERNAL)
+            raise
 
     def _answered(self) -> None:
         sock = self.stream

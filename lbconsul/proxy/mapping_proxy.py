@@ -1,7 +1,7 @@
 """A mapping's or route's proxy: its settings, counts, wait queue, open sessions."""
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Protocol
 
@@ -92,6 +92,8 @@ class MappingProxy:
     )
     _slicer: TimeSlicer = Factory(lambda self: TimeSlicer(self.clock), takes_self=True)
     _chance: Chance = random.random
+    #: Whether it is known which upstreams its pools have.
+    _is_answered: Callable[[], bool] = lambda: True
     #: Serves clients with TLS; None: the mapping has none.
     _acceptor: TLSAcceptor | None = None
     #: None if the mapping admits every client.
@@ -139,6 +141,8 @@ class MappingProxy:
             connect_timeout=mapping.timeouts.connect,
             queue_timeout=mapping.timeouts.queue or mapping.timeouts.connect,
             empty_timeout=mapping.when_empty.wait,
+            is_answered=self._is_answered,
+            answer_due=clock.seconds() + mapping.timeouts.connect,
         )
         self.upstream_handshake = UpstreamHandshake.of(
             clock, mapping, self.handshake_queue

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, define, field
@@ -119,6 +120,7 @@ class ProxyRuntime:
             connection_limit=self.connection_limit,
             handshake_queue=self._handshake_queue,
             slicer=self.sweeper,
+            is_answered=partial(self._is_answered, failover_spec(mapping)),
             acceptor=self.acceptors.of(mapping.tls),
         )
         self._proxies[proxy] = None
@@ -200,9 +202,12 @@ class ProxyRuntime:
 
         And, with TLS, the certificates.
         """
-        if not self.acceptors.is_ready(mapping.tls):
-            return False
-        for selection in failover_spec(mapping).all():
+        is_ready = self.acceptors.is_ready(mapping.tls)
+        return is_ready and self._is_answered(failover_spec(mapping))
+
+    def _is_answered(self, spec: FailoverSpec) -> bool:
+        """Whether it is known which pool serves connections, or that none does."""
+        for selection in spec.all():
             if self.registry.pool(selection).candidates:
                 return True
             if not self.registry.answered(selection.query):

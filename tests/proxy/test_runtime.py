@@ -103,6 +103,15 @@ def test_known_while_names_are_looked_up() -> None:
     assert not made.is_pending(MAPPING)
 
 
+def test_dials_of_a_new_mapping_know_whether_consul_has_answered() -> None:
+    """They wait for the first answer until a mapping's connect-timeout is over."""
+    made = runtime()
+    dialer = made.make(MAPPING, OBSERVER).dialer
+    assert dialer.patience == MAPPING.timeouts.connect
+    made.registry.replace(WEB.query, [])
+    assert dialer.patience == 0.0
+
+
 def test_connections_count_where_they_came_in() -> None:
     """Connections count for the mapping that accepted them, whatever changes."""
     made = runtime()

@@ -2,12 +2,14 @@
 
 import socket
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from lbconsul.balance.failover import Failover
 from lbconsul.config.model import WhenEmpty
 from lbconsul.net.connect import connect
+from lbconsul.proxy.dialer import DialAttempt
 from lbconsul.proxy.mapping_proxy import MappingProxy
 from lbconsul.proxy.targets import failover_spec
 from lbconsul.proxy.wait_queue import LOOK_EVERY
@@ -341,6 +343,92 @@ def test_no_instance_in_time(proxy: TendedProxy) -> None:
     assert loopback.was_reset(client)
     proxy.connect(proxy.serve(), "4")
     assert proxy.endings["4"] == "SC"
+    assert proxy.is_drained()
+
+
+def test_before_the_first_answer(proxy: TendedProxy) -> None:
+    """
+    Where Consul has not answered yet clients are held, and served once it has; what
+    they said was kept for their instance.
+    """
+    proxy.is_answered = False
+    mapped = proxy.serve(connect_timeout=2.0)
+    clients = proxy.connect_all(mapped, "12")
+    proxy.pass_time(1.5)
+    assert (mapped.open, proxy.endings) == (2, {})
+    server = proxy.server("a")
+    proxy.register(server.instance())
+    proxy.is_answered = True
+    proxy.pass_time(LOOK_EVERY, LOOK_EVERY)
+    proxy.reactor.settle()
+    assert server.heard() == ["1", "2"]
+    for each in clients.values():
+        proxy.leave(each)
+    assert proxy.is_drained()
+
+
+def test_first_answer_without_an_instance(proxy: TendedProxy) -> None:
+    """An answer that no instance serves closes them, and later ones at once."""
+    proxy.is_answered = False
+    mapped = proxy.serve(connect_timeout=2.0)
+    proxy.connect(mapped, "1")
+    proxy.pass_time(0.5)
+    proxy.is_answered = True
+    proxy.pass_time(0.3)
+    assert proxy.endings == {"1": "SC"}
+    proxy.connect(mapped, "2")
+    assert proxy.endings == {"1": "SC", "2": "SC"}
+    assert proxy.is_drained()
+
+
+def test_first_answer_with_full_instances(proxy: TendedProxy) -> None:
+    """Where the answer has full instances only, clients wait on for one of them."""
+    _, server, client = _full(proxy)
+    proxy.is_answered = False
+    route = proxy.serve(
+        connect_timeout=2.0, queue_timeout=4.0, max_connections_per_upstream=1
+    )
+    proxy.register()
+    proxy.connect(route, "1")
+    proxy.pass_time(0.5)
+    proxy.register(server.instance())
+    proxy.is_answered = True
+    proxy.pass_time(3.0)
+    assert proxy.endings == {}
+    proxy.leave(client)
+    proxy.pass_time(LOOK_EVERY, LOOK_EVERY)
+    assert server.heard() == ["0", "1"]
+
+
+def test_no_first_answer_in_time(proxy: TendedProxy) -> None:
+    """
+    They are closed once a mapping has been there for connect-timeout without an answer,
+    as listeners accept then; later ones at once.
+    """
+    proxy.is_answered = False
+    mapped = proxy.serve(connect_timeout=2.0)
+    proxy.pass_time(1.0)
+    proxy.connect(mapped, "1")
+    proxy.pass_time(0.9)
+    assert proxy.endings == {}
+    proxy.pass_time(0.4)
+    assert proxy.endings == {"1": "SC"}
+    proxy.connect(mapped, "2")
+    assert proxy.endings == {"1": "SC", "2": "SC"}
+    assert proxy.is_drained()
+
+
+def test_bug_after_the_first_answer(
+    proxy: TendedProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug at that moment costs the client its connection, and leaks nothing."""
+    proxy.is_answered = False
+    mapped = proxy.serve(connect_timeout=2.0)
+    proxy.connect(mapped, "1")
+    proxy.is_answered = True
+    monkeypatch.setattr(DialAttempt, "start", Mock(side_effect=RuntimeError("a bug")))
+    proxy.pass_time(0.3)
+    assert proxy.endings == {"1": "I-"}
     assert proxy.is_drained()
 
 

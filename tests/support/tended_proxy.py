@@ -75,6 +75,8 @@ class TendedProxy:
         self._periodic.add(self.registry)
         self._periodic.start()
         self._proxies: list[MappingProxy] = []
+        #: Whether Consul has answered for all mappings.
+        self.is_answered = True
         #: How connections ended, by the names of their clients, in this order.
         self.endings: dict[str, str] = {}
         #: When they did, and by the name of what instance.
@@ -97,7 +99,13 @@ class TendedProxy:
         failover = self.registry.failover(failover_spec(mapping))
         reactor, observer = self.reactor, CountingObserver()
         mapped = MappingProxy(
-            reactor, reactor, failover, mapping, observer, acceptor=acceptor
+            reactor,
+            reactor,
+            failover,
+            mapping,
+            observer,
+            acceptor=acceptor,
+            is_answered=lambda: self.is_answered,
         )
         self._proxies.append(mapped)
         self._periodic.add(mapped)
