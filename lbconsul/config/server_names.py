@@ -83,9 +83,20 @@ class ServerNames(Generic[Value]):
     __slots__ = ("_any", "_exact", "_wildcards")
 
     def __init__(self, values: Mapping[str, Value]) -> None:
-        self._exact = {k: v for k, v in values.items() if not k.startswith("*")}
-        self._wildcards = {k[2:]: v for k, v in values.items() if k.startswith("*.")}
-        self._any = values.get(ANY)
+        self._exact: dict[str, Value] = {}
+        self._wildcards: dict[str, Value] = {}
+        self._any: Value | None = None
+        for pattern, value in values.items():
+            self.add(pattern, value)
+
+    def add(self, pattern: str, value: Value) -> None:
+        """Add a pattern: tables of very many are made in steps."""
+        if not pattern.startswith("*"):
+            self._exact[pattern] = value
+        elif pattern == ANY:
+            self._any = value
+        else:
+            self._wildcards[pattern[2:]] = value
 
     def find(self, name: str | None) -> Value | None:
         """The value for a client that sends this name, as `canonical_name` returns it.

@@ -15,8 +15,9 @@ is found all the same: what it answers is not another route's.
 """
 
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from bisect import insort
+from collections.abc import Mapping
+from itertools import chain
 from typing import Generic, TypeVar
 
 from attrs import frozen
@@ -24,6 +25,7 @@ from attrs import frozen
 from lbconsul.config.route_pattern import RoutePattern
 from lbconsul.config.server_names import ServerNames
 from lbconsul.http.fields import Fields
+from lbconsul.steps import Steps, finish
 
 Value = TypeVar("Value")
 
@@ -108,29 +110,44 @@ class _Host(Generic[Value]):
         "_exact",
         "_lengths",
         "_longest",
+        "_ordered",
         "_prefixes",
         "next",
-        "routes",
     )
 
-    def __init__(self, routes: Iterable[_Entry[Value]]) -> None:
-        #: All of them, in the order in which they are considered.
-        self.routes = sorted(routes, key=_order)
+    def __init__(self) -> None:
         #: The next less specific host, whose routes come after these.
         self.next: _Host[Value] | None = None
+        # Those of one path are in the order in which they are considered.
         self._any: list[_Entry[Value]] = []
         self._exact: dict[bytes, list[_Entry[Value]]] = {}
         self._prefixes: dict[bytes, list[_Entry[Value]]] = {}
-        for each in self.routes:
-            path = each.pattern.path.encode("ascii")
-            if each.pattern.is_exact:
-                self._exact.setdefault(path, []).append(each)
-            elif path:
-                self._prefixes.setdefault(path, []).append(each)
-            else:
-                self._any.append(each)
-        self._lengths = frozenset(map(len, self._prefixes))
-        self._longest = max(self._lengths, default=0)
+        self._lengths = frozenset[int]()
+        self._longest = 0
+        self._ordered: list[_Entry[Value]] | None = None
+
+    def add(self, entry: _Entry[Value]) -> None:
+        """Add a route."""
+        path = entry.pattern.path.encode("ascii")
+        if entry.pattern.is_exact:
+            same = self._exact.setdefault(path, [])
+        elif path:
+            same = self._prefixes.setdefault(path, [])
+            if len(path) not in self._lengths:
+                self._lengths |= {len(path)}
+            self._longest = max(self._longest, len(path))
+        else:
+            same = self._any
+        insort(same, entry, key=_order)
+        self._ordered = None
+
+    @property
+    def routes(self) -> list[_Entry[Value]]:
+        """All of them, in the order in which they are considered."""
+        if self._ordered is None:
+            by_path = (*self._exact.values(), *self._prefixes.values(), self._any)
+            self._ordered = sorted(chain.from_iterable(by_path), key=_order)
+        return self._ordered
 
     def find(self, path: bytes, method: bytes, fields: Fields) -> _Entry[Value] | None:
         """The first route that takes the request."""
@@ -186,18 +203,23 @@ class Router(Generic[Value]):
         self, values: Mapping[str, Value], default: Value | None = None
     ) -> None:
         """`default` is for requests that no route takes."""
-        routes = defaultdict[str, list[_Entry[Value]]](list)
-        for text, value in values.items():
-            pattern = RoutePattern.parse(text)
-            routes[pattern.host].append(_Entry(pattern, value))
-        hosts = {host: _Host(each) for host, each in routes.items()}
-        self._hosts = ServerNames(hosts)
-        for host, each in hosts.items():
-            # A wildcard matches itself, and what its names match beside it.
-            _, *others = self._hosts.matching(host)
-            each.next = others[0] if others else None
+        self._hosts: ServerNames[_Host[Value]] = finish(_hosts(values))
         self._count = len(values)
         self._default = default
+
+    @classmethod
+    def making(cls, values: Mapping[str, Value]) -> Steps["Router[Value]"]:
+        """Make one without a default in steps: of 10,000 routes it takes a while."""
+        router = cls({})
+        router._hosts = yield from _hosts(values)
+        router._count = len(values)
+        return router
+
+    def with_default(self, default: Value | None) -> "Router[Value]":
+        """The same routes, with this default."""
+        router = Router[Value]({}, default)
+        router._hosts, router._count = self._hosts, self._count
+        return router
 
     def find(
         self, host: str | None, path: bytes, method: bytes, fields: Fields
@@ -229,3 +251,23 @@ class Router(Generic[Value]):
         winner = next((one for one in candidates if not one.mismatch), None)
         others = self._count - len(candidates)
         return Explanation(tuple(candidates), winner, others)
+
+
+def _hosts(values: Mapping[str, Value]) -> Steps[ServerNames[_Host[Value]]]:
+    """The routes by host; each step adds one, or finds what comes after a host."""
+    hosts: dict[str, _Host[Value]] = {}
+    names = ServerNames[_Host[Value]]({})
+    for text, value in values.items():
+        pattern = RoutePattern.parse(text)
+        host = hosts.get(pattern.host)
+        if host is None:
+            host = hosts[pattern.host] = _Host()
+            names.add(pattern.host, host)
+        host.add(_Entry(pattern, value))
+        yield bool(pattern.header)  # to compile what finds it takes long
+    for name, host in hosts.items():
+        # A wildcard matches itself, and what its names match beside it.
+        _, *others = names.matching(name)
+        host.next = others[0] if others else None
+        yield False
+    return names

@@ -4,7 +4,7 @@ import socket
 from collections.abc import Callable, Collection, Iterable
 from typing import Protocol
 
-from attrs import Factory, define, field
+from attrs import Factory, define, field, frozen
 from twisted.internet.interfaces import IDelayedCall
 
 from lbconsul.config.model import Mapping
@@ -14,10 +14,17 @@ from lbconsul.proxy.connection_limit import ConnectionLimit
 from lbconsul.proxy.handler import handler_of
 from lbconsul.proxy.listener import Listener
 from lbconsul.proxy.mapping_proxy import MappingProxy, ProxyObserver
+from lbconsul.proxy.route_table import RouteTable, making_table
 from lbconsul.steps import Steps, finish
 
-#: The proxies of a mapping, under the empty text, and of its routes, by their patterns.
-Proxies = dict[str, MappingProxy]
+
+@frozen
+class Proxies:
+    """The proxies of a mapping, and the table of those of its routes."""
+
+    #: By the patterns of routes; the mapping's own is the first, under the empty text.
+    by_route: dict[str, MappingProxy]
+    table: RouteTable[MappingProxy]
 
 
 @define(eq=False)
@@ -63,7 +70,7 @@ class ActiveListener:
     #: The mapping's current proxy, which gets every client first.
     proxy: MappingProxy = field(init=False)
     #: All current proxies, by route; the mapping's own is the first.
-    _current: Proxies = Factory(dict)
+    _current: dict[str, MappingProxy] = Factory(dict)
     older: list[MappingProxy] = Factory(list)
     #: The connection limit of the process, and the mapping's `max-connections`: the
     #: listener asks for them in each turn.
@@ -81,8 +88,9 @@ class ActiveListener:
     waiting: IDelayedCall | None = None
 
     def __attrs_post_init__(self) -> None:
-        self._current = finish(self.making(self.mapping))
-        self._turn_to(self.mapping)
+        proxies = finish(self.making(self.mapping))
+        self._current = proxies.by_route
+        self._turn_to(self.mapping, proxies.table)
 
     @property
     def current(self) -> Collection[MappingProxy]:
@@ -148,21 +156,23 @@ class ActiveListener:
         kept = {} if renew else dict(self._current)
         if bool(mapping.routes) != bool(self.mapping.routes):
             kept.pop("", None)  # with routes it counts its clients otherwise
-        proxies = {}
+        proxies = dict[str, MappingProxy]()
         for row in mapping.rows:
             proxy = kept.get(row.route)
             if proxy is None or proxy.mapping != row:
                 proxy = self._owner.proxy_for(row, self)
                 yield False
             proxies[row.route] = proxy
-        return proxies
+        _, *routes = proxies.values()
+        table = yield from making_table(mapping.mode, routes)
+        return Proxies(proxies, table)
 
     def use(self, mapping: Mapping, proxies: Proxies) -> list[MappingProxy]:
         """Serve new clients by these proxies; returns those that get none now."""
-        before, self._current = self._current, proxies
+        before, self._current = self._current, proxies.by_route
         replaced = [each for each in before.values() if not self.is_current(each)]
         self._retire(replaced)
-        self._turn_to(mapping)
+        self._turn_to(mapping, proxies.table)
         return replaced
 
     def retire(self) -> None:
@@ -176,16 +186,16 @@ class ActiveListener:
             self.older.append(each)
         self.awaits_end = True
 
-    def _turn_to(self, mapping: Mapping) -> None:
+    def _turn_to(self, mapping: Mapping, table: RouteTable[MappingProxy]) -> None:
         """Have the current proxies get the clients."""
         self.mapping = mapping
-        self.proxy, *routes = self.current
-        if routes:
-            self.proxy.route_by(routes)
+        self.proxy = self._current[""]
+        if table.routes:
+            self.proxy.route_by(table)
         for each in self.older:
             # Its handshakes may be in progress, and HTTP clients send more requests.
             if each.has_routes and each.mapping.mode == mapping.mode:
-                each.route_by(routes, self.proxy)
+                each.route_by(table, self.proxy)
         self.connection_limit = self.proxy.connection_limit
         self.max_connections = mapping.limits.connections
         # No call of ours stands between the listener and the handler.

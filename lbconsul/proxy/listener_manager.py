@@ -16,6 +16,7 @@ from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.first_answer import FirstAnswer
 from lbconsul.proxy.listener import ACCEPT_BOUND, Listener
 from lbconsul.proxy.mapping_proxy import MappingProxy, ProxyObserver
+from lbconsul.proxy.route_table import making_table
 from lbconsul.proxy.runtime import ProxyRuntime
 from lbconsul.proxy.saturation import DESCRIPTORS, MAPPING, PROCESS, Full, Saturation
 from lbconsul.proxy.shared_listener import LeftClients, SharedListener
@@ -86,7 +87,7 @@ class ListenerManager(Service):
         proxies = [self._runtime.make(row, observer) for row in mapping.rows]
         proxy, *routes = proxies
         if routes:
-            proxy.route_by(routes)
+            proxy.route_by(finish(making_table(mapping.mode, routes)))
         self._lent += proxies
         return ProxyFactory(proxy, routes)
 
@@ -248,7 +249,7 @@ class ListenerManager(Service):
         proxies = yield from served.making(mapping, renew=renew)
         served.pause()
         for before in served.use(mapping, proxies):
-            if before.mapping.route not in proxies:
+            if before.mapping.route not in proxies.by_route:
                 before.drain(Termination.UNMAPPED)
         self._drop_idle(served)
 

@@ -25,6 +25,7 @@ from lbconsul.proxy.drain_manager import DrainManager, Session, least_recently_a
 from lbconsul.proxy.handshake_queue import HandshakeQueue
 from lbconsul.proxy.handshake_settings import HandshakeSettings, TLSAcceptor
 from lbconsul.proxy.relay import Relay, RelaySettings
+from lbconsul.proxy.route_table import RouteTable
 from lbconsul.proxy.upstream_handshake import UpstreamHandshake
 from lbconsul.proxy.wait_queue import WaitQueue
 from lbconsul.stats.mapping import MappingStats
@@ -223,22 +224,19 @@ class MappingProxy:
         return bool(self.sessions) or (self.http is not None and self.http.active > 0)
 
     def route_by(
-        self, routes: Iterable["MappingProxy"], newer: "MappingProxy | None" = None
+        self, table: RouteTable["MappingProxy"], newer: "MappingProxy | None" = None
     ) -> None:
-        """Hand a part of the clients or requests over to these proxies of routes.
+        """Hand a part of the clients or requests over to the proxies of routes.
 
         `newer` has replaced this one: it serves what no route takes of the requests
         that still come on connections of this one, if this one has no service.
         """
-        found = {each.mapping.route: each for each in routes}
-        if self.http is None:
-            self.routes = ServerNames(found)
+        if table.router is None:
+            self.routes = table.by_name
             return
-        from lbconsul.http.router import Router
-
         rest = self if self._serves else newer
         has_rest = rest is not None and rest.http is not None and rest._serves
-        self._router = Router(found, rest if has_rest else None)
+        self._router = table.router.with_default(rest if has_rest else None)
 
     @property
     def _serves(self) -> bool:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from lbconsul.http.fields import Fields
 from lbconsul.http.router import Router
+from lbconsul.steps import finish
 
 NONE = Fields(b"\r\n", 1)
 
@@ -177,6 +178,31 @@ def test_unexplained() -> None:
     assert found.winner is None
     assert found.candidates[0].mismatch == "the path is not /x"
     assert _router("a.com").explain(None, b"/", b"GET", NONE).candidates == ()
+
+
+def test_steps() -> None:
+    """Many routes, of many hosts or of one, are read a few at a time."""
+    hosts = {f"host-{n}.com": n for n in range(500)}
+    paths = {f"a.com/{n}": n for n in range(500)}
+    steps, count = Router.making(hosts | paths), 0
+    with pytest.raises(StopIteration) as over:
+        while True:
+            next(steps)
+            count += 1
+    assert count > 1000
+    router = over.value.value
+    assert router.find("host-7.com", b"/", b"GET", NONE) == 7
+    assert router.find("a.com", b"/8/x", b"GET", NONE) == 8
+
+
+def test_defaults() -> None:
+    """The same table can have another default for each that it is for."""
+    router = finish(Router.making({"a.com": "a"}))
+    other = router.with_default("rest")
+    for each, default in ((router, None), (other, "rest")):
+        assert _find(each, "a.com/") == "a"
+        assert _find(each, "b.com/") == default
+    assert other.explain("b.com", b"/", b"GET", NONE).others == 1
 
 
 _HOSTS = st.sampled_from(["", "a.com", "b.a.com", "*.a.com", "*.com"])

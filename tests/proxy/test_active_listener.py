@@ -1,7 +1,7 @@
 """A listening address whose options may change: what its parts learn."""
 
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
@@ -31,10 +31,8 @@ class FakeProxy:
     is_retired: bool = False
     connection_limit: ConnectionLimit = Factory(lambda: ConnectionLimit(Clock()))
 
-    def route_by(
-        self, routes: Iterable["FakeProxy"], newer: "FakeProxy | None" = None
-    ) -> None:
-        self.routes, self.newer = [*routes], newer
+    def route_by(self, table: Any, newer: "FakeProxy | None" = None) -> None:
+        self.routes, self.newer = [*table.routes], newer
 
     @property
     def has_routes(self) -> bool:

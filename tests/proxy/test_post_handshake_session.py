@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from lbconsul.proxy.mapping_proxy import MappingProxy
+from lbconsul.proxy.route_table import making_table
+from lbconsul.steps import finish
 from tests.proxy.test_tls_handshake import OneContext
 from tests.support import loopback
 from tests.support.certificates import Authority
@@ -51,7 +53,7 @@ class Stage:
             self.proxy.serve("a", route="a.com", **of_a),
             self.proxy.serve("b", route="*.b.com"),
         ]
-        own.route_by(self.routes)
+        own.route_by(finish(making_table("sni", self.routes)))
 
     def connect(
         self, own: MappingProxy, client: object, name: str | None
