@@ -2,6 +2,7 @@
 # make test       every test, with a real Consul
 # make test-unit  those that start no program: two minutes
 # make test-oldest  the same with the oldest libraries that setup.cfg allows
+# make fuzz       look for messages that llhttp reads otherwise, for a minute
 # make check      style and types
 # make image-test build the Docker image and ask through it (root, buildah)
 # make bench      what the same work costs, beside HAProxy, nginx and Envoy
@@ -23,7 +24,7 @@ WORKERS = lbconsul/workers/restart_backoff.py,lbconsul/workers/versioned_catalog
 JOBS ?= $(shell echo $$(( ($$(nproc) * 3 + 1) / 2 )))
 BESIDE = -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 
-.PHONY: demo test test-unit test-oldest check consul sslyze image-test bench bench-quick chaos chaos-quick soak clean
+.PHONY: demo test test-unit test-oldest fuzz check consul sslyze image-test bench bench-quick chaos chaos-quick soak clean
 
 demo: $(VENV)/.run
 	$(BIN)/twistd --nodaemon --pidfile= lbconsul --dev --map 8080:webserver
@@ -47,6 +48,11 @@ test-oldest:
 	$(MAKE) VENV=.venv-oldest .venv-oldest/.test
 	$(OLDEST) setup.cfg | .venv-oldest/bin/pip install --quiet --requirement /dev/stdin
 	$(MAKE) VENV=.venv-oldest test-unit
+
+# SECONDS=600 SEED=1
+fuzz: SECONDS = 60
+fuzz: $(VENV)/.test
+	$(BIN)/python -m tests.http.fuzz $(SECONDS) $(SEED)
 
 check: $(VENV)/.test
 	$(BIN)/ruff check

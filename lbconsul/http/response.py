@@ -29,7 +29,7 @@ from lbconsul.http.readers import (
 #: Some servers leave out the reason with the blank before it.  Any three digits pass:
 #: what a status of 600 and more means, only client and server know.
 _STATUS_LINE = re.compile(
-    rb"HTTP/1\.([01]) ([1-9][0-9]{2})( [\t\x20-\x7e\x80-\xff]*+)?+\r\n"
+    rb"HTTP/1\.([01]) ([1-9][0-9]{2})( [\t\x20-\x7e\x80-\xff]{0,1024}+)?+\r\n"
 )
 
 #: The beginning of any status line, as long as a reason may be.

@@ -44,7 +44,7 @@ class _Parser(Protocol):
     def feed_data(self, data: bytes) -> None: ...
 
 
-class _Callbacks:
+class Callbacks:
     """What httptools calls."""
 
     def __init__(self, reading: TheirReading) -> None:
@@ -73,7 +73,7 @@ class _Callbacks:
 def their_reading(data: bytes, *, is_request: bool = True) -> TheirReading:
     """What llhttp reads, from the bytes in one piece."""
     reading = TheirReading()
-    callbacks = _Callbacks(reading)
+    callbacks = Callbacks(reading)
     kind = HttpRequestParser if is_request else HttpResponseParser
     callbacks.parser = kind(callbacks)
     try:

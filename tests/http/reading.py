@@ -10,6 +10,9 @@ from lbconsul.http.head import CHUNKED, UNTIL_CLOSE, Limits
 from lbconsul.http.request import RequestHead, RequestParser, request_fields
 from lbconsul.http.response import ResponseHead, ResponseParser, response_fields
 
+#: As `lbconsul.proxy.http_settings` has them.
+_OF_RESPONSES = Limits(head=131072, fields=500)
+
 
 @define
 class Message:
@@ -43,14 +46,17 @@ class Reading:
         is_over = self.messages and self.messages[-1].is_over
         return None if is_over and not self.rest else 0
 
+    #: The bytes behind the last message.
     rest: bytes = b""
+    #: Those from the beginning of the message that is read, or was refused.
+    begun: bytes = b""
 
 
 class _Reader:
     def __init__(self, is_request: bool, is_of_head: bool) -> None:
         self.reading = Reading()
         self._requests = RequestParser(request_fields(), Limits())
-        self._responses = ResponseParser(response_fields(), Limits())
+        self._responses = ResponseParser(response_fields(), _OF_RESPONSES)
         self._is_request, self._is_of_head = is_request, is_of_head
         self._head: RequestHead | ResponseHead | None = None
         self._last: RequestHead | None = None
@@ -63,6 +69,7 @@ class _Reader:
         pos = 0
         while True:
             if self._head is None:
+                self.reading.begun = data[pos:]
                 self._head = self._parse(data, pos)
                 if self._head is None:
                     self.reading.rest = data[pos:]
@@ -123,7 +130,8 @@ def read(
         for piece in pieces:
             reader.feed(piece)
     except Refused as error:
-        reader.reading.refused = error
+        status = error.status if is_request else 502
+        reader.reading.refused = Refused(status, str(error))
     return reader.reading
 
 

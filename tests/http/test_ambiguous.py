@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.http.cases import REQUESTS, RESPONSES, Case
+from tests.http.cases import REQUESTS, RESPONSES, RESPONSES_TO_HEAD, Case
 from tests.http.reading import in_pieces, read
 
 BOTH = [(True, each) for each in REQUESTS] + [(False, each) for each in RESPONSES]
@@ -10,9 +10,10 @@ BOTH = [(True, each) for each in REQUESTS] + [(False, each) for each in RESPONSE
 
 def test_table() -> None:
     """Each input of the table has a name of its own within its kind."""
-    assert len(BOTH) >= 150
-    names = [(is_request, each.raw) for is_request, each in BOTH]
-    assert len(set(names)) == len(names)
+    refused = [each for _, each in BOTH if each.verdict]
+    assert len(refused) >= 300
+    for cases in (REQUESTS, RESPONSES, RESPONSES_TO_HEAD):
+        assert len({each.raw for each in cases}) == len(cases)
 
 
 @pytest.mark.parametrize(
@@ -34,6 +35,14 @@ def test_verdict(is_request: bool, case: Case) -> None:
     for at in cuts:
         split = read([case.raw[:at], case.raw[at:]], is_request=is_request)
         assert split.verdict == case.verdict, (at, split.refused)
+
+
+@pytest.mark.parametrize("case", RESPONSES_TO_HEAD, ids=lambda each: each.name)
+def test_to_head(case: Case) -> None:
+    """A response to HEAD ends with its head, and what follows was not asked for."""
+    for pieces in ([case.raw], in_pieces(case.raw), in_pieces(case.raw, 7)):
+        found = read(pieces, is_request=False, is_of_head=True)
+        assert found.verdict == case.verdict, found.refused
 
 
 @pytest.mark.parametrize("case", [each for each in REQUESTS if each.verdict is None])
