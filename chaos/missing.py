@@ -11,6 +11,7 @@ from tests.support.binaries import find_consul
 _PACKAGES = {
     "ip": "apt-get install iproute2",
     "mount": "apt-get install mount",
+    "node": "apt-get install nodejs",
     "nft": "apt-get install nftables",
     "prlimit": "apt-get install util-linux",
     "unshare": "apt-get install util-linux",
