@@ -6,9 +6,10 @@ an event costs more than all the rest of a connection.
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii as quoted
+from select import PIPE_BUF
 from typing import Any
 
 from attrs import define, field
@@ -82,31 +83,50 @@ class ConnectionLines:
             line += self._suffix
         self._write(line.encode("utf-8", "backslashreplace"))
 
+    def write_requests(self, messages: Sequence[str]) -> None:
+        """Write the lines of several requests as text, as few pieces.
+
+        A piece is as long as a write into a pipe may be without those of other
+        processes in its middle.
+        """
+        stamp = self._stamp_of_request(int(self._now()))
+        piece, size = list[str](), 0
+        for each in messages:
+            line = f"{stamp}{each}\n"
+            size += len(line)
+            if size > PIPE_BUF and piece:
+                self._write("".join(piece).encode("utf-8", "backslashreplace"))
+                piece, size = [], len(line)
+            piece.append(line)
+        self._write("".join(piece).encode("utf-8", "backslashreplace"))
+
     def write_request(self, message: str, fields: Mapping[str, Any]) -> None:
         """Write the line of one request; `fields` are for JSON."""
         now = self._now()
         second = int(now)
-        if second != self._request_second:
-            self._request_second = second
-            stamp = self._stamp_of(second)
-            self._request_stamp = stamp.replace(_PREFIX, _PREFIX_OF_REQUESTS)
+        stamp = self._stamp_of_request(second)
         if self.is_json:
             head = {
-                "time": f"{self._request_stamp}{int((now - second) * 1000):03}Z",
+                "time": f"{stamp}{int((now - second) * 1000):03}Z",
                 "level": "info",
                 "source": OF_REQUESTS,
                 "message": message,
             }
             self._write(f"{_in_json({**head, **fields})[:-1]}{self._suffix}".encode())
         else:
-            self._write(
-                f"{self._request_stamp}{message}\n".encode("utf-8", "backslashreplace")
-            )
+            self._write(f"{stamp}{message}\n".encode("utf-8", "backslashreplace"))
 
     def pass_on(self, lines: bytes) -> None:
         """Write lines that a worker has formatted."""
         for line in lines.splitlines(keepends=True):
             self._write(line)
+
+    def _stamp_of_request(self, second: int) -> str:
+        if second != self._request_second:
+            self._request_second = second
+            stamp = self._stamp_of(second)
+            self._request_stamp = stamp.replace(_PREFIX, _PREFIX_OF_REQUESTS)
+        return self._request_stamp
 
     def _stamp_of(self, second: int) -> str:
         if not self.is_json:

@@ -68,7 +68,11 @@ def _take_off(lines: deque[bytes], written: int) -> bool:
     """Remove the written bytes' lines; return whether the bytes end within a line."""
     while lines and written >= len(lines[0]):
         written -= len(lines.popleft())
-    return written > 0
+    if not written:
+        return False
+    whole = lines[0].rfind(b"\n", 0, written) + 1  # several lines may stand together
+    lines[0] = lines[0][whole:]
+    return written > whole
 
 
 @define(eq=False)

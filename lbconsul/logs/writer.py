@@ -87,14 +87,17 @@ class LogWriter:
         self._bell.acquire()
 
     def write(self, line: bytes) -> None:
-        """Queue a line, which ends with a newline; drop it if the buffer is full."""
+        """Queue a line, which ends with a newline; drop it if the buffer is full.
+
+        Or several lines at once, which stay together.
+        """
         size = len(line) + OVERHEAD
         with self._lock:
             # After one dropped line all are dropped until the buffer is written: the
             # line that reports them then stands where they are missing.
             if self._untold or self._waiting + size > self._most:
-                self._untold += 1
-                self.dropped += 1
+                self._untold += (count := line.count(b"\n"))
+                self.dropped += count
                 return
             self._waiting += size
             self._lines.append(line)
@@ -190,8 +193,9 @@ class LogWriter:
 
     def _drop(self, lines: deque[bytes]) -> None:
         with self._lock:
-            self._untold += len(lines)
-            self.dropped += len(lines)
+            count = sum(each.count(b"\n") for each in lines)
+            self._untold += count
+            self.dropped += count
             lines.clear()
 
     def _is_done(self) -> bool:

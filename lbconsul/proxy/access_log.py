@@ -1,6 +1,7 @@
 """The access log: one line per connection, at its end."""
 
 from collections.abc import Mapping as AbstractMapping
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from attrs import define, field
@@ -44,6 +45,9 @@ class ConnectionWriter(Protocol):
 
         `facts` are further fields, that few connections have.
         """
+
+    def write_requests(self, messages: Sequence[str]) -> None:
+        """Write the lines of several requests, if it does not write fields."""
 
     def write_request(self, message: str, fields: AbstractMapping[str, Any]) -> None:
         """Write the line of one request: its text, and for JSON the same as fields."""

@@ -83,7 +83,10 @@ class LogForwarder:
             self._send()
 
     def write_line(self, line: bytes) -> None:
-        """Send a line of the access log, with those of the next `COLLECT` seconds."""
+        """Send a line of the access log, with those of the next `COLLECT` seconds.
+
+        Or several lines at once.
+        """
         if self._has_room(line):
             if not self._batch:
                 self._clock.callLater(COLLECT, self._send_batch)
@@ -94,7 +97,7 @@ class LogForwarder:
     def _has_room(self, line: bytes) -> bool:
         """Count the bytes of a line as unsent, or the line as dropped."""
         if self._unsent + len(line) > MOST_UNSENT:
-            self._dropped += 1
+            self._dropped += line.count(b"\n") or 1
             return False
         self._unsent += len(line)
         return True

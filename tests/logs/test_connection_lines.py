@@ -1,6 +1,7 @@
 """Lines of connections: the same as the log would make of an event."""
 
 import json
+from select import PIPE_BUF
 from typing import Any
 
 import pytest
@@ -174,3 +175,16 @@ def test_requests_of_a_worker() -> None:
     lines = Lines(is_json=True, worker=2)
     lines.lines.write_request("m", REQUEST)
     assert json.loads(lines.written[0])["worker"] == 2
+
+
+def test_lines_of_requests_together() -> None:
+    """Lines of requests are written together, as many as a pipe takes at once."""
+    one, all_ = Lines(is_json=False), Lines(is_json=False)
+    messages = [f"{number} {'x' * 100}" for number in range(100)] + ["caf\xe9"]
+    for each in messages:
+        one.lines.write_request(each, {})
+    all_.lines.write_requests(messages)
+    assert b"".join(all_.written) == b"".join(one.written)
+    assert len(one.written) == 101
+    assert len(all_.written) < 10
+    assert max(map(len, all_.written)) <= PIPE_BUF

@@ -103,6 +103,27 @@ class TestDescriptor:
         os.close(read)
         os.close(write)
 
+    def test_a_torn_line_among_several(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """No line is written twice either where several stand together."""
+        read, write = os.pipe()
+        target, lines = Descriptor(write), deque([b"one\ntwo\nthree\n", b"four\n"])
+        real, left = os.write, [6]
+
+        def fails(fd: int, data: bytes) -> int:
+            if left:
+                return real(fd, data[: left.pop()])
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", fails)
+            with pytest.raises(OSError, match="No space"):
+                target.write(lines)
+        assert list(lines) == [b"two\nthree\n", b"four\n"]
+        target.write(lines)
+        assert os.read(read, 100) == b"one\ntw\ntwo\nthree\nfour\n"
+        os.close(read)
+        os.close(write)
+
     def test_nobody_reads_any_more(self) -> None:
         """A pipe that was closed is an error, and the lines are still there."""
         read, write = os.pipe()

@@ -253,6 +253,15 @@ def test_a_signal_handler(reader: Reader) -> None:
     assert b"tick" in lines
 
 
+def test_lines_together_that_are_dropped() -> None:
+    """Of lines that are queued together each one counts."""
+    writer = LogWriter(Sick(), told, most=100)
+    writer.write(b"a\nb\n")
+    writer.write(b"c" * 100 + b"\nd\ne\n")
+    writer.write(b"f\n")
+    assert writer.dropped == 4
+
+
 def test_lines_dropped_elsewhere() -> None:
     """Lines that workers dropped count."""
     writer = LogWriter(Sick(), told)
