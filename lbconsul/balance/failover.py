@@ -87,6 +87,34 @@ class Failover:
                 return Lease(chosen, pool, False)
         return self._lease_by_rank(avoiding, attempts)
 
+    def pick(self) -> Upstream | None:
+        """Choose an upstream and count a use of it, without the object of a lease.
+
+        None if `lease` has more to consider, or there is none.  The use ends with
+        ``Load.add(-1)``, or becomes the lease that `lease_of` makes of it.
+        """
+        pool = self._only
+        if pool is None or pool.choose is None:
+            return None
+        if self._sync is not None:
+            self._sync()
+        chosen = pool.choose()
+        if chosen is not None:
+            load = chosen.load
+            if load.is_shared:
+                load.add(1)
+            else:
+                # `Load.add`, without the call: each request pays for it twice.
+                load.open += 1
+                for each in load.upstreams:
+                    each.loaded(each)
+        return chosen
+
+    def lease_of(self, picked: Upstream) -> Lease:
+        """The lease of a use that `pick` counted."""
+        assert self._only is not None
+        return Lease.counted(picked, self._only)
+
     def _lease_by_rank(self, avoiding: Collection[Upstream], attempts: int) -> Lease:
         """A lease where a probe, another pool or another tier may have its turn."""
         self._counter.sync()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from enum import Enum
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, Self
 
 from attrs import Factory, define, field
 
@@ -242,6 +242,15 @@ class Lease:
         load.open += 1
         for each in load.upstreams:
             each.loaded(each)
+
+    @classmethod
+    def counted(cls, upstream: Upstream, owner: LeaseOwner) -> Self:
+        """The lease of a use that is counted already."""
+        lease = cls.__new__(cls)
+        lease.upstream, lease.instance = upstream, upstream.instance
+        lease._owner, lease._load = owner, upstream.load
+        lease.probing = False
+        return lease
 
     def showed(self, outcome: Outcome) -> None:
         """Report how the upstream behaved.

@@ -680,3 +680,44 @@ def test_no_pool() -> None:
     stage.tick()
     assert (failover.current, failover.all) == (None, ())
     stage.registry.keep_only([])
+
+
+class TestPick:
+    """A use of an upstream that is counted without a lease."""
+
+    def test_a_pick_counts_as_a_lease_does(self) -> None:
+        """The least loaded is picked, until its use ends."""
+        stage = Stage(_selected(FIRST))
+        stage.answer("a", "b")
+        [failover] = stage.failovers
+        first, second = failover.pick(), failover.pick()
+        assert first is not None and second is not None and first is not second
+        first.load.add(-1)
+        assert failover.pick() is first
+
+    def test_a_pick_becomes_a_lease(self) -> None:
+        """Its end is that of the lease then, and what it showed counts."""
+        stage = Stage(_selected(FIRST))
+        stage.answer("a", "b")
+        [failover] = stage.failovers
+        picked = failover.pick()
+        assert picked is not None
+        lease = failover.lease_of(picked)
+        assert (lease.upstream, lease.instance) == (picked, picked.instance)
+        assert (picked.load.open, lease.probing) == (1, False)
+        lease.showed(REFUSED)
+        assert picked.is_failing
+        lease.end()
+        lease.end()
+        assert picked.load.open == 0
+
+    def test_what_is_not_picked(self) -> None:
+        """Where another pool or a probe may have its turn, a lease decides."""
+        assert _two().failovers[0].pick() is None
+        stage = Stage(_selected(FIRST))
+        assert stage.failovers[0].pick() is None
+        stage.answer("a", "b")
+        for _ in range(9):
+            stage.show("a", REFUSED)
+        stage.tick()
+        assert stage.failovers[0].pick() is None

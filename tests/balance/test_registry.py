@@ -19,7 +19,7 @@ from lbconsul.balance.pool_spec import (
 )
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.standing import Standing
-from lbconsul.balance.upstream import Outcome
+from lbconsul.balance.upstream import Load, Outcome
 from lbconsul.errors import NoUpstream
 from tests.support.instances import (
     an_identity,
@@ -182,10 +182,33 @@ class TestLease:
         registry = Registry(random.Random(1).random, Shared())
         registry.pool(WEB)
         registry.replace(WEB.query, instances("a", "b"))
-        assert [
-            name_of(registry.failover(FailoverSpec((WEB,))).lease().upstream)
-            for _ in range(2)
-        ] == ["a", "a"]
+        failover = registry.failover(FailoverSpec((WEB,)))
+        assert name_of(failover.lease().upstream) == "a"
+        picked = failover.pick()
+        assert picked is not None and name_of(picked) == "a"
+
+    @pytest.mark.parametrize("is_shared", [False, True])
+    def test_what_this_process_counts(self, is_shared: bool) -> None:
+        """A shared load learns of each use, with or without a lease."""
+
+        class Told(Load):
+            """Notes what it is told."""
+
+            told = list[int]()
+
+            def add(self, connections: int) -> None:
+                self.told.append(connections)
+                super().add(connections)
+
+        Told.is_shared = is_shared
+        registry = _registry()
+        registry.pool(WEB)
+        registry.replace(WEB.query, instances("a"))
+        [upstream] = registry.pool(WEB).upstreams()
+        upstream.load = load = Told(upstreams=upstream.load.upstreams)
+        assert registry.failover(FailoverSpec((WEB,))).pick() is upstream
+        assert (load.open, load.told) == (1, [1] if is_shared else [])
+        Told.told.clear()
 
     def test_before_any_answer(self) -> None:
         """Before Consul has answered no upstream is found."""
