@@ -8,8 +8,6 @@ of reading it, and loosens nothing.
 import re
 from collections.abc import Callable, Mapping
 
-from attrs import define
-
 from lbconsul.http.errors import Refused
 from lbconsul.http.host import Host
 
@@ -44,19 +42,21 @@ SECRET = frozenset(
     b" x-csrf-token x-amz-security-token".split()
 )
 
+#: The line of browsers that differs most, and what every value consists of.
+_COOKIE = b"Cookie: "
+_OF_VALUES = bytes([9, *range(0x20, 0x7F), *range(0x80, 0x100)])
+
 #: The most lines that are remembered of each sort, and the longest, in bytes.  It makes
 #: 1 MiB of each, and a browser and a site have some twenty lines.
 _MOST, _LONGEST = 4096, 255
 
 
-@define(eq=False)
 class Fields:
     """What the fields of a head mean to a proxy."""
 
-    #: The lines as received, with the empty line at the end.
-    raw: bytes
-    #: The minor version of HTTP/1, on which depends what they mean.
-    minor: int
+    # Each head that differs from the last one makes one: what few of them have is a
+    # default of the class, not an assignment.
+
     #: None if there is no Host.
     host: Host | None = None
     #: Content-Length; -1 if there is none.
@@ -78,6 +78,8 @@ class Fields:
     #: Names in lower case and values of fields that only trusted proxies may send.
     #: They are never passed on as they are.
     forwarded: tuple[tuple[bytes, bytes], ...] = ()
+    #: Whether a line holds a secret: then it is not to be remembered.
+    is_secret: bool = False
     #: As the access log shows them; ``-`` if there is none.
     referer: str = "-"
     user_agent: str = "-"
@@ -91,6 +93,12 @@ class Fields:
     close: bool = False
     #: The lines that are passed on, each with its end, without the empty line.
     lines: bytes = b""
+
+    def __init__(self, raw: bytes, minor: int) -> None:
+        #: The lines as received, with the empty line at the end.
+        self.raw = raw
+        #: The minor version of HTTP/1, on which depends what they mean.
+        self.minor = minor
 
 
 #: Notes what a line means.
@@ -128,6 +136,8 @@ class FieldParser:
 
     def _learn(self, line: bytes) -> Meaning | None:
         """What the line means; None if it means nothing to a proxy."""
+        if line.startswith(_COOKIE) and not line.translate(None, _OF_VALUES):
+            return _note_secret  # as below; a quarter of what browsers send
         match = match_line(line)
         if match is None:
             raise Refused(400, "it has a field line that is not valid")
@@ -139,17 +149,34 @@ class FieldParser:
         if read is not None and key != name.lower():
             read = None if key in LOGGED else drop
         if read is None:
-            if len(line) <= _LONGEST and key not in SECRET:
+            if key in SECRET:
+                return _note_secret
+            if len(line) <= _LONGEST:
                 if len(self._harmless) >= _MOST:
                     self._harmless.clear()
                 self._harmless.add(line)
             return None
         meaning = read(line, match[2].strip(b" \t"))
-        if len(line) <= _LONGEST and key not in SECRET:
+        if key in SECRET:
+            return _both(meaning, _note_secret)
+        if len(line) <= _LONGEST:
             if len(self._meanings) >= _MOST:
                 self._meanings.clear()
             self._meanings[line] = meaning
         return meaning
+
+
+def _note_secret(fields: Fields) -> None:
+    """A line that is passed on as it is, and holds a secret."""
+    fields.is_secret = True
+
+
+def _both(one: Meaning, other: Meaning) -> Meaning:
+    def note(fields: Fields) -> None:
+        one(fields)
+        other(fields)
+
+    return note
 
 
 def drop(line: bytes, value: bytes) -> Meaning:
@@ -169,11 +196,15 @@ def passed_on(
     Those that are dropped, and those with one of these `names`, are left out; `own`
     follow.
     """
-    kept = [each for each in lines if each not in fields.dropped]
+    kept = lines.copy()
+    for each in fields.dropped:
+        while each in kept:
+            kept.remove(each)
     kept += fields.rewritten
     if names:
         kept = [each for each in kept if name_of(each) not in names]
-    return b"".join([each + b"\r\n" for each in kept + own])
+    kept += own
+    return b"\r\n".join(kept) + b"\r\n" if kept else b""
 
 
 def name_of(line: bytes) -> bytes:

@@ -32,8 +32,8 @@ _LAST_PORT = 65535
 class ForwardingOptions:
     """What a mapping tells its upstreams, and whom it believes."""
 
-    #: Whether what a proxy at this address says of the client is believed.
-    trusts: Callable[[str], bool]
+    #: Whether what a proxy at this address says of the client is believed; None: none.
+    trusts: Callable[[str], bool] | None
     #: Whether ``Forwarded`` (RFC 7239) is added.
     forwarded: bool = False
     #: The name of this proxy in ``Via``; empty if that is not added.
@@ -47,17 +47,27 @@ class ClientHeaders:
     ``https``) and `port` are those that it has connected to.
     """
 
-    __slots__ = ("_address", "_fixed", "_options", "_port", "_scheme", "is_trusted")
+    __slots__ = (
+        "_fixed",
+        "_options",
+        "_port",
+        "_scheme",
+        "address",
+        "is_trusted",
+        "own_scheme",
+    )
 
     def __init__(
         self, options: ForwardingOptions, address: str, scheme: str, port: int
     ) -> None:
         self._options = options
-        self._address = address
+        #: The peer's own address and scheme.
+        self.address = address
+        self.own_scheme = scheme
         self._scheme = scheme.encode()
         self._port = b"%d" % port
         #: Whether what the peer says of its client is believed.
-        self.is_trusted = options.trusts(address)
+        self.is_trusted = options.trusts is not None and options.trusts(address)
         self._fixed = _lines(address.encode(), self._scheme, self._port, b"")
 
     def lines(self, fields: Fields, options: ForwardingOptions | None = None) -> bytes:
@@ -85,21 +95,21 @@ class ClientHeaders:
         Each trusted proxy appends its peer's address to X-Forwarded-For, so that what
         stands left of a hop that is not trusted may be invented.
         """
-        address = self._address
-        if not self.is_trusted:
+        address, trusts = self.address, self._options.trusts
+        if trusts is None or not self.is_trusted:
             return address
         for hop in islice(_hops(fields), _MOST_HOPS):
             found = _address(hop)
             if not found:
                 break
             address = found
-            if not self._options.trusts(address):
+            if not trusts(address):
                 break
         return address
 
     def scheme(self, fields: Fields) -> str:
         """The scheme of the URL that the client has asked for."""
-        return self._told_scheme(fields).decode() or self._scheme.decode()
+        return self._told_scheme(fields).decode() or self.own_scheme
 
     def _told_scheme(self, fields: Fields) -> bytes:
         """The scheme that a trusted proxy tells; empty if none does."""
@@ -114,7 +124,7 @@ class ClientHeaders:
             port = _SCHEMES[told] if told else self._port
         before = b"".join(b"%b, " % each for each in _values(fields, _FOR))
         fixed = _lines(
-            self._address.encode(),
+            self.address.encode(),
             told or self._scheme,
             port,
             before,
@@ -133,7 +143,7 @@ class ClientHeaders:
     def _forwarded(self, fields: Fields) -> bytes:
         """The line of RFC 7239, behind what trusted proxies say."""
         before = _values(fields, _FORWARDED) if self.is_trusted else []
-        element = b"for=%b" % _node(self._address)
+        element = b"for=%b" % _node(self.address)
         if fields.host is not None:
             element += b';host="%b"' % fields.host.text
         element += b";proto=%b" % self._scheme

@@ -3,9 +3,10 @@
 import re
 from ipaddress import AddressValueError, IPv6Address
 
-from attrs import frozen
+from attrs import field, frozen
 
 from lbconsul.http.errors import Refused
+from lbconsul.http.log_text import HOST, escaped
 
 #: A name or an IPv4 address, or an IPv6 address in brackets; and a port.  RFC 3986 has
 #: room for more in a name (3.2.2), which no name that is looked up has.
@@ -28,8 +29,12 @@ class Host:
     name: str
     #: None if the client wrote none: it is the default of the scheme.
     port: int | None
-    #: As the client sent it.
+    #: As the client sent it, and as the access log shows that.
     text: bytes
+    shown: str = field(init=False, eq=False)
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "shown", escaped(self.text, HOST))
 
 
 def read_host(text: bytes) -> Host:

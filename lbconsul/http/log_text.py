@@ -9,6 +9,9 @@ TARGET, FIELD, HOST = 1000, 300, 255
 _SPECIAL = re.compile(rb"[^ !#-\[\]-~]")
 _PLAIN = bytes(each for each in range(0x20, 0x7F) if each not in b'"\\')
 
+#: The bytes of a line that is shown as it is, with its end.
+LINE = _PLAIN + b"\r\n"
+
 
 def escaped(data: bytes, most: int) -> str:
     r"""The bytes as ASCII without quotes; others as ``\xHH``, as nginx has them.

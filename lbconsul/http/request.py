@@ -93,6 +93,10 @@ _READERS = {
 }
 
 
+#: Options that say whether the connection lasts, and nothing else.
+_LASTING = frozenset([CLOSE, KEEP_ALIVE])
+
+
 def request_fields(private: Iterable[bytes] = ()) -> FieldParser:
     """A parser of the fields of requests, which all mappings can share.
 
@@ -211,11 +215,16 @@ class RequestParser:
     def _parse_fields(
         self, data: bytes, pos: int, begin: int, minor: int
     ) -> Fields | None:
-        found = field_lines(data, pos, begin, self._limits)
-        if found is None:
-            return None
-        raw, lines = found
-        fields = Fields(raw, minor)
+        end, limits = data.find(b"\r\n\r\n", begin - 2), self._limits
+        lines = data[begin:end].split(b"\r\n") if end > begin else []
+        if lines and end + 4 - pos <= limits.head and len(lines) <= limits.fields:
+            # As `field_lines`, without the call.
+            fields = Fields(data[begin : end + 4], minor)
+        else:
+            found = field_lines(data, pos, begin, limits)
+            if found is None:
+                return None
+            fields, lines = Fields(found[0], minor), found[1]
         self._parser.parse(lines, fields)
         _demand(fields, lines)
         return fields
@@ -249,6 +258,16 @@ def _demand(fields: Fields, lines: list[bytes]) -> None:
     # the body, whose end the upstream may not wait for.
     if UPGRADE not in options or fields.body or not minor:
         fields.upgrade = b""
+    if (
+        options <= _LASTING
+        and len(fields.dropped) == 1
+        and not (fields.rewritten or fields.upgrade or fields.wants_trailers)
+    ):
+        # The line of Connection that browsers send, or one that never passes.
+        kept = lines.copy()
+        kept.remove(fields.dropped[0])
+        fields.lines = b"\r\n".join(kept) + b"\r\n" if kept else b""
+        return
     names = named(fields)
     if b"expect" in names:
         fields.expects_continue = False

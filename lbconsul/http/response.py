@@ -77,6 +77,8 @@ class ResponseHead:
     #: The status line that is passed on, with its end: of HTTP/1.1.
     line: bytes
     fields: Fields
+    #: What is passed on if nothing is changed, up to the body.
+    sent: bytes
 
 
 def without_coding(lines: bytes) -> bytes:
@@ -138,9 +140,9 @@ class ResponseParser:
         sent = data[pos:begin]
         if not minor or reason is None:
             sent = b"HTTP/1.1 %b%b\r\n" % (code, reason or b" ")
-        return ResponseHead(
-            data[pos : begin + len(raw)], status, is_of_head, sent, fields
-        )
+        head = data[pos : begin + len(raw)]
+        whole = b"%b%b\r\n" % (sent, fields.lines)
+        return ResponseHead(head, status, is_of_head, sent, fields, whole)
 
 
 def _demand(fields: Fields, lines: list[bytes], status: int, is_of_head: bool) -> None:

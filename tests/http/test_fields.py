@@ -12,6 +12,7 @@ from lbconsul.http.fields import (
     named,
     passed_on,
 )
+from lbconsul.http.request import request_fields
 
 
 class Readers:
@@ -94,9 +95,40 @@ def test_passed_on() -> None:
     lines = [b"A: 1", b"B: 2", b"a: 3", b"C: 4", b"B: 2"]
     whole = b"A: 1\r\nB: 2\r\na: 3\r\nC: 4\r\nB: 2\r\n"
     assert passed_on(Fields(b"", 1), lines, frozenset(), []) == whole
-    fields = Fields(b"", 1, dropped=(b"B: 2",), rewritten=(b"a: 4", b"E: 6"))
+    fields = Fields(b"", 1)
+    fields.dropped, fields.rewritten = (b"B: 2",), (b"a: 4", b"E: 6")
     names = frozenset([b"a"])
     assert passed_on(fields, lines, names, [b"D: 5"]) == b"C: 4\r\nE: 6\r\nD: 5\r\n"
     assert passed_on(fields, [b"B: 2"], names | {b"e"}, []) == b""
     assert name_of(b"A-b: c: d") == b"a-b"
-    assert named(Fields(b"", 1, options=frozenset([b"close", b"te", b"x"]))) == {b"x"}
+    fields.options = frozenset([b"close", b"te", b"x"])
+    assert named(fields) == {b"x"}
+
+
+@pytest.mark.parametrize(
+    ("line", "is_secret"),
+    [
+        (b"Cookie: a=b", True),
+        (b"cookie: a=b", True),
+        (b"COOKIE:a\xe9", True),
+        (b"Authorization: Basic abc", True),
+        (b"X-Api-Key: abc", True),
+        (b"X-Cookie: a=b", False),
+        (b"Accept: */*", False),
+    ],
+)
+def test_fields_with_a_secret(line: bytes, is_secret: bool) -> None:
+    """Fields with a secret are known as such, each time that they come."""
+    parser = request_fields()
+    for _ in range(2):
+        fields = Fields(b"", 1)
+        parser.parse([line], fields)
+        assert fields.is_secret == is_secret
+        assert not fields.dropped
+
+
+@pytest.mark.parametrize("value", [b"a\0b", b"a\nb", b"a\x7f", b"\r"])
+def test_a_cookie_that_is_not_valid(value: bytes) -> None:
+    """A Cookie with controls in it is refused like any other field."""
+    with pytest.raises(Refused):
+        request_fields().parse([b"Cookie: " + value], Fields(b"", 1))

@@ -35,7 +35,9 @@ def _variables(fields: Fields) -> Variables:
 
 def test_request_variables() -> None:
     """A request has all the variables that an option may name."""
-    found = _variables(Fields(b"\r\n", 1, read_host(b"A.com:80")))
+    fields = Fields(b"\r\n", 1)
+    fields.host = read_host(b"A.com:80")
+    found = _variables(fields)
     assert found == {
         b"client": b"::1",
         b"host": b"A.com:80",
