@@ -7,6 +7,7 @@ from lbconsul.net.stream import Stream
 from lbconsul.proxy.dialer import DialAttempt
 from lbconsul.proxy.http_bound import BoundUpstream
 from lbconsul.proxy.http_request import ForwardedRequest
+from lbconsul.proxy.http_side import Part
 from lbconsul.proxy.http_upstream import UpstreamConnection
 from lbconsul.proxy.upstream_handshake import HandshakeDial
 from lbconsul.proxy.upstream_header import upstream_header
@@ -14,20 +15,20 @@ from lbconsul.stats.termination import Termination
 
 #: A connection for a request that cannot be sent twice must not have been idle for
 #: longer, in seconds: its server may be about to end it.
-_FRESH = 1.0
+FRESH = 1.0
 
 
 class DialedRequest(ForwardedRequest):
     """Finds a connection for one request, and sends it there."""
 
-    def begin(self, body: bytes) -> None:
+    def begin(self, body: Part) -> None:
         """Find an upstream, and send it the request with this beginning of the body.
 
         :raises Refused: the body is too large.
         """
         fields = self.head.fields
         if fields.body:
-            self._body, self.received = body, len(body)
+            self._body, self.received = bytes(body), len(body)
             self.awaits_continue = fields.expects_continue
             self._check_size(max(len(body), fields.length))
         budget = self._settings.retry_budget
@@ -41,6 +42,17 @@ class DialedRequest(ForwardedRequest):
             self._connect(None, self.begun_at)
         else:
             self._go_to(lease, self.begun_at)
+
+    def connect(self, lease: Lease, body: bytes) -> None:
+        """Connect to the upstream of the lease, which has no idle connection.
+
+        `body` is all of it.
+        """
+        self._body, self.received = body, len(body)
+        budget = self._settings.retry_budget
+        if budget is not None:
+            budget.add_request()
+        self._connect(lease, self.begun_at)
 
     def _takes(self, bound: BoundUpstream) -> bool:
         """Whether the request goes to the upstream that knows its client."""
@@ -56,7 +68,7 @@ class DialedRequest(ForwardedRequest):
 
     def _go_to(self, lease: Lease, now: float) -> None:
         """Send it to the upstream of the lease, on an idle connection or a new one."""
-        newer = 0.0 if self.plan.is_idempotent else _FRESH
+        newer = 0.0 if self.plan.is_idempotent else FRESH
         kept = self._settings.idle.take(lease.upstream, now, newer)
         if kept is None:
             self._connect(lease, now)

@@ -4,6 +4,7 @@ from attrs import frozen
 
 from lbconsul.balance.upstream import Lease
 from lbconsul.http.response import ResponseHead
+from lbconsul.proxy.http_side import Part
 from lbconsul.proxy.http_upstream import UpstreamConnection
 
 
@@ -17,7 +18,7 @@ class HeldResponse:
     lease: Lease
     upstream: UpstreamConnection
     head: ResponseHead
-    part: bytes
+    part: Part
     #: Whether it is whole.
     is_over: bool
 

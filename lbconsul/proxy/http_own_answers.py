@@ -1,6 +1,7 @@
 """The gateway's own answers in HTTP mode, and the end in order after them."""
 
 import socket
+from abc import abstractmethod
 from contextlib import suppress
 
 from lbconsul.http.errors import Refused
@@ -8,6 +9,7 @@ from lbconsul.proxy.answer_reasons import reason_of
 from lbconsul.proxy.http_client_side import CLOSING, WAITING, HTTPClientSide
 from lbconsul.proxy.http_exchange import Exchange
 from lbconsul.proxy.http_plan import Plan
+from lbconsul.proxy.http_upstream import UpstreamConnection
 from lbconsul.proxy.mapping_proxy import MappingProxy
 from lbconsul.proxy.request_log import BadRequest
 from lbconsul.proxy.request_texts import RequestTexts
@@ -19,15 +21,26 @@ _NOT_FOUND = 404
 class AnsweringSide(HTTPClientSide):
     """Answers a client where no upstream does."""
 
-    __slots__ = ("_exchange", "_last_moved", "_proxy", "_texts")
+    __slots__ = ("_begun", "_carrier", "_last_moved", "_proxy", "_texts")
 
     # Set by the class that is made.
     _proxy: MappingProxy
-    #: What is under way.
-    _exchange: Exchange | None
+    #: What is under way, unless it is an ordinary request.
+    _begun: Exchange | None
+    #: Where the response to an ordinary request comes from, while one is under way.
+    _carrier: UpstreamConnection | None
     _texts: RequestTexts
     #: Bytes that had moved at the last check.
     _last_moved: int
+
+    @property
+    def _exchange(self) -> Exchange | None:
+        """What is under way: an ordinary request becomes an exchange here."""
+        return self._begun if self._carrier is None else self._promote()
+
+    @abstractmethod
+    def _promote(self) -> Exchange:
+        """Make an exchange of the ordinary request that is under way."""
 
     @property
     def _client_left(self) -> Termination:

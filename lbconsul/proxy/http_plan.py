@@ -3,10 +3,11 @@
 import os
 import re
 
-from attrs import define, field
+from attrs import define
 
 from lbconsul.http.fields import Fields
 from lbconsul.http.headers import ClientHeaders, via
+from lbconsul.http.host import Host
 from lbconsul.http.path import normalized_path
 from lbconsul.http.request import RequestHead
 from lbconsul.http.templates import Variables, request_variables
@@ -49,12 +50,13 @@ class Plan:
     #: The status of the answer in place of an upstream; 0: it gets an upstream.
     status: int = 0
     #: Whether the request may be sent twice.
-    is_idempotent: bool = field(init=False)
+    is_idempotent: bool = False
+    #: Whether nothing is special about it, so that it may do without an exchange.
+    is_ordinary: bool = False
+    #: Bytes of the request; 0: that is not known, or its body is too large.
+    size: int = 0
     #: Where the client is sent to, if that is a redirect.
     location: bytes = b""
-
-    def __attrs_post_init__(self) -> None:
-        self.is_idempotent = self.head.method in _IDEMPOTENT
 
     def variables(self, request_id: bytes) -> Variables:
         """What the header fields that are set can contain."""
@@ -98,7 +100,15 @@ class Plan:
 class Planner:
     """Plans the requests of one client's connection."""
 
-    __slots__ = ("_own", "_proxy", "_sock", "headers")
+    __slots__ = (
+        "_own",
+        "_proxy",
+        "_sock",
+        "_told",
+        "_told_by",
+        "_told_host",
+        "headers",
+    )
 
     def __init__(
         self,
@@ -118,6 +128,10 @@ class Planner:
             "https" if is_tls else "http",
             settings.port,
         )
+        #: The lines that were added last, and the host and the settings of those.
+        self._told = b""
+        self._told_host: Host | None = None
+        self._told_by: HTTPSettings | None = None
         #: The lines about the client's certificate.
         self._own = b""
         if settings.mapping.http.client_cert:
@@ -133,7 +147,10 @@ class Planner:
         row = self._proxy.row_for(
             None if fields.host is None else fields.host.name, path, head.method, fields
         )
-        client, scheme = headers.client(fields), headers.scheme(fields)
+        if headers.is_trusted:
+            client, scheme = headers.client(fields), headers.scheme(fields)
+        else:
+            client, scheme = headers.address, headers.own_scheme
         found = self._proxy if row is None else row
         settings = found.http
         assert settings is not None
@@ -147,12 +164,13 @@ class Planner:
             if redirect is not None:
                 plan.status, plan.location = redirect
         if not plan.status:
+            plan.is_idempotent = head.method in _IDEMPOTENT
             self._pass_on(plan, settings)
         return plan
 
     def _pass_on(self, plan: Plan, settings: HTTPSettings) -> None:
         """Note what is sent on."""
-        head, fields = plan.head, plan.head.fields
+        head, fields, headers = plan.head, plan.head.fields, self.headers
         if settings.request_rewriting is not None:
             plan.line = settings.request_rewriting.line(head, plan.path)
         elif plan.path is not head.path:
@@ -166,10 +184,25 @@ class Planner:
         elif fields.host is None:
             # HTTP/1.0 does without; HTTP/1.1 does not.
             lines += b"Host: %b\r\n" % _name_of(self._sock)
-        told = self.headers.lines(fields, settings.forwarding)
+        if headers.is_trusted or settings.forwarding.via:
+            told = headers.lines(fields, settings.forwarding)
+        elif self._told_by is settings and self._told_host is fields.host:
+            told = self._told  # the client says nothing that matters for them
+        else:
+            told = self._told = headers.lines(fields, settings.forwarding)
+            self._told_host, self._told_by = fields.host, settings
         plan.lines = lines + told + self._own
-        if self.headers.is_trusted:
+        if headers.is_trusted:
             plan.request_id = dict(fields.forwarded).get(REQUEST_ID, b"")
+        most = settings.mapping.http.max_body
+        if 0 <= fields.body <= (most or fields.body):
+            plan.size = len(head.raw) + fields.body
+        plan.is_ordinary = (
+            settings.is_ordinary
+            and fields.minor > 0
+            and plan.size > 0
+            and not (fields.upgrade or fields.binds or fields.expects_continue)
+        )
 
 
 def certificate_lines(info: ClientInfo | None) -> bytes:

@@ -12,6 +12,7 @@ from lbconsul.proxy.dialer import DialAttempt
 from lbconsul.proxy.http_client_side import HTTPClientSide
 from lbconsul.proxy.http_held_response import HeldResponse
 from lbconsul.proxy.http_plan import Plan, host_of
+from lbconsul.proxy.http_side import Part
 from lbconsul.proxy.http_upstream import ResponseUser, UpstreamConnection
 from lbconsul.stats.termination import Termination
 
@@ -86,6 +87,17 @@ class ForwardedRequest(ResponseUser):
         #: Whether the client's connection ends with it.
         self.close = head.fields.close
 
+    def take_over(self, upstream: UpstreamConnection, body: bytes) -> None:
+        """Go on with a request that was sent there at once, on a use that is counted.
+
+        `body` is all of it.
+        """
+        self._body = body if self.plan.is_idempotent else None
+        self.received = len(body)
+        self.upstream, self.is_reused = upstream, True
+        self.lease = self._row.dialer.failover.lease_of(upstream.upstream)
+        self.connecting_at = self.sent_at = self.begun_at
+
     def _check_size(self, size: int) -> None:
         """Refuse a body of so many bytes, with the sizes of its chunks, if too many."""
         most = self._settings.mapping.http.max_body
@@ -117,7 +129,7 @@ class ForwardedRequest(ResponseUser):
         if upstream.is_full:
             session.pause_body()
 
-    def add_body(self, part: bytes) -> None:
+    def add_body(self, part: Part) -> None:
         """Pass on more of the request's body.
 
         :raises Refused: it is too large.
@@ -152,6 +164,12 @@ class ForwardedRequest(ResponseUser):
             return
         if upstream.is_full:
             self._session.pause_body()
+
+    def on_not_sent(self, body: bytes) -> None:
+        """Nothing was sent of a request that was taken over: it may be repeated."""
+        assert self.upstream is not None
+        self._body = body
+        self._on_failed_at(self.upstream, Termination.UPSTREAM_LEFT, is_safe=True)
 
     @abstractmethod
     def _on_failed_at(

@@ -3,10 +3,10 @@
 from lbconsul.http.errors import Refused
 from lbconsul.proxy.http_client_side import BODY, CLOSING, HEAD, WAITING
 from lbconsul.proxy.http_exchange import Exchange
+from lbconsul.proxy.http_ordinary import OrdinaryRequests
 from lbconsul.proxy.http_plan import Planner
 from lbconsul.proxy.http_settings import new_request_id
-from lbconsul.proxy.http_side import READ_SIZE
-from lbconsul.proxy.http_time_limits import LimitedSide
+from lbconsul.proxy.http_side import READ_SIZE, Part
 from lbconsul.stats.termination import Termination
 
 #: The most bytes that are read from a client that is to end the connection.
@@ -15,7 +15,7 @@ _MOST_DISCARDED = 16 << 20
 _IN = 1
 
 
-class RequestReader(LimitedSide):
+class RequestReader(OrdinaryRequests):
     """Reads a client's requests and has each served, one at a time."""
 
     __slots__ = ("_is_serving", "_planner")
@@ -41,7 +41,20 @@ class RequestReader(LimitedSide):
         self.moved += len(data)
         state = self.state
         if state is HEAD and not self.is_full:
-            self._serve(data)
+            # An ordinary request with the head of the one before: often.
+            plan = self._plan
+            if (
+                plan is None
+                or len(data) != plan.size
+                or not plan.is_ordinary
+                or not data.startswith(plan.head.raw)
+                or self._buffer
+                or plan.settings.is_draining
+                or not self._forward(
+                    plan, data[len(plan.head.raw) :], self._proxy.clock.seconds()
+                )
+            ):
+                self._serve(data)
         elif state is BODY:
             self._pass_body(data)
         elif state is CLOSING:
@@ -73,7 +86,7 @@ class RequestReader(LimitedSide):
         """
         try:
             plan = self._plan
-            last = None if plan is None else plan.head
+            last = self.settings.last_head if plan is None else plan.head
             head = self.settings.requests.parse(data, 0, last)
             now = self._proxy.clock.seconds()
             if not was_partial:
@@ -83,16 +96,23 @@ class RequestReader(LimitedSide):
                 return False
             # A reload may have replaced what serves it.
             if plan is None or head is not last or plan.settings.is_draining:
+                if plan is None and head is not last and not head.fields.is_secret:
+                    self.settings.last_head = head
                 plan = self._plan = self._planner.plan(head)
+            body: Part = b""
+            at = len(head.raw)
+            if plan.is_ordinary and not was_partial and plan.size <= len(data):
+                self._buffer = data[plan.size :]
+                if self._forward(plan, data[at : plan.size], now):
+                    return True
             self._exchanges += 1
             request_id = plan.request_id or new_request_id()
-            exchange = self._exchange = Exchange(
-                self, plan, request_id, self.read_at, now
-            )
-            body, at = b"", len(head.raw)
+            exchange = self._begun = Exchange(self, plan, request_id, self.read_at, now)
             if head.fields.body:
                 self.begin_body(head.fields.body)
                 self.state = BODY
+                if not self.watched:
+                    self.resume()  # from here on the exchange pauses and resumes
                 body, at = self.take_body(data, at)
         except Refused as refused:
             self._refuse(refused, data)
@@ -112,7 +132,7 @@ class RequestReader(LimitedSide):
 
     def _pass_body(self, data: bytes) -> None:
         """Pass on more of the request's body."""
-        exchange = self._exchange
+        exchange = self._begun
         assert exchange is not None
         try:
             part, end = self.take_body(data, 0)
@@ -124,7 +144,7 @@ class RequestReader(LimitedSide):
         except Refused as refused:
             self._refuse(refused)
             return
-        if exchange.is_answered and end >= 0 and self._exchange is exchange:
+        if exchange.is_answered and end >= 0 and self._begun is exchange:
             self.on_exchange_over()
 
     def _moves_body(self) -> bool:
@@ -132,7 +152,7 @@ class RequestReader(LimitedSide):
 
         :raises OSError: as `recv` does.
         """
-        exchange = self._exchange
+        exchange = self._begun
         if exchange is None or exchange.upstream is None:
             return False
         try:
@@ -149,11 +169,11 @@ class RequestReader(LimitedSide):
         """All that had no room at the client is sent."""
         if self.state is CLOSING:
             self._close_in_order()
-        elif self._exchange is None:
+        elif self._begun is None:
             self.read_at = self._proxy.clock.seconds()
             self._go_on()
-        elif self._exchange.upstream is not None:
-            self._exchange.upstream.resume()
+        elif self._begun.upstream is not None:
+            self._begun.upstream.resume()
 
     def _go_on(self) -> None:
         """Serve what the client has sent meanwhile, once there is room for answers."""
@@ -183,7 +203,7 @@ class RequestReader(LimitedSide):
 
     def on_exchange_over(self, termination: Termination = Termination.DONE) -> None:
         """The response is over, and the request, or the connection ends with it."""
-        exchange, self._exchange = self._exchange, None
+        exchange, self._begun = self._begun, None
         assert exchange is not None
         now = self.read_at = self._proxy.clock.seconds()
         exchange.plan.settings.log.over(exchange, self._texts, termination, now)

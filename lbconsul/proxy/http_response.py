@@ -3,7 +3,7 @@
 from lbconsul.http.head import CHUNKED, UNTIL_CLOSE
 from lbconsul.http.response import ResponseHead, without_coding
 from lbconsul.proxy.http_dial import DialedRequest
-from lbconsul.proxy.http_side import HTTPSide
+from lbconsul.proxy.http_side import HTTPSide, Part
 from lbconsul.stats.termination import Termination
 
 #: The status that has a client send its body.
@@ -26,11 +26,11 @@ class AnsweredRequest(DialedRequest):
         if is_there and session.is_full and self.upstream is not None:
             self.upstream.pause()
 
-    def on_body(self, part: bytes, is_over: bool) -> None:
+    def on_body(self, part: Part, is_over: bool) -> None:
         """Pass on more of the body."""
-        self._pass_on(part, len(part), is_over)
+        self._pass_on(b"", part, is_over)
 
-    def take_pipe(self, upstream: HTTPSide) -> bool:
+    def pass_pipe(self, upstream: HTTPSide) -> bool:
         """Whether more of the body was spliced to the client."""
         session = self._session
         pipe = upstream.take_pipe(session)
@@ -45,7 +45,7 @@ class AnsweredRequest(DialedRequest):
         """What had no room at the upstream is sent: the request goes on."""
         self._session.resume_body()
 
-    def _pass_head(self, head: ResponseHead, part: bytes, is_over: bool) -> None:
+    def _pass_head(self, head: ResponseHead, part: Part, is_over: bool) -> None:
         """Pass on the head of the response, with the beginning of the body."""
         session, fields = self._session, head.fields
         self.status = head.status
@@ -71,17 +71,19 @@ class AnsweredRequest(DialedRequest):
         elif not self.head.fields.minor:
             lines += b"Connection: keep-alive\r\n"
         self.head_sent = len(head.line) + len(lines) + 2
-        self._pass_on(b"%b%b\r\n%b" % (head.line, lines, part), len(part), is_over)
+        self._pass_on(b"%b%b\r\n" % (head.line, lines), part, is_over)
 
-    def _pass_on(self, data: bytes, length: int, is_over: bool) -> None:
+    def _pass_on(self, head: bytes, part: Part, is_over: bool) -> None:
         session = self._session
-        self.sent += length
-        if data:
-            try:
-                session.send(data)
-            except OSError:
-                session.end(Termination.CLIENT_RESET)
-                return
+        self.sent += len(part)
+        try:
+            if head:
+                session.send_message(head, part)
+            elif part:
+                session.send(part)
+        except OSError:
+            session.end(Termination.CLIENT_RESET)
+            return
         if is_over:
             self.is_answered = True
             if self.close or not (self.head.fields.body and session.is_in_body):

@@ -6,6 +6,7 @@ from lbconsul.http.response import ResponseHead
 from lbconsul.proxy.http_held_response import HeldResponse
 from lbconsul.proxy.http_request import MOST_KEPT
 from lbconsul.proxy.http_response import AnsweredRequest
+from lbconsul.proxy.http_side import Part
 from lbconsul.proxy.http_upstream import UpstreamConnection
 from lbconsul.proxy.retry import lease_next
 from lbconsul.stats.termination import Termination
@@ -55,7 +56,7 @@ class RetriedRequest(AnsweredRequest):
 
     # Called by the upstream's connection.
 
-    def on_head(self, head: ResponseHead, part: bytes, is_over: bool) -> None:
+    def on_head(self, head: ResponseHead, part: Part, is_over: bool) -> None:
         """Pass on the response that begins so, unless another one may be better."""
         lease = self.lease
         assert lease is not None

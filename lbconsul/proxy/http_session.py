@@ -2,7 +2,6 @@
 
 from contextlib import suppress
 from math import inf
-from typing import cast
 
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
@@ -11,7 +10,7 @@ from lbconsul.balance.upstream import Lease
 from lbconsul.net.sockets import BareSocket, reset_on_close
 from lbconsul.net.stream import Stream
 from lbconsul.proxy.client_info import ClientInfo
-from lbconsul.proxy.http_client_side import HEAD, OVER, UPGRADED
+from lbconsul.proxy.http_client_side import CLOSING, HEAD, OVER, UPGRADED, WAITING
 from lbconsul.proxy.http_plan import Planner
 from lbconsul.proxy.http_requests import RequestReader
 from lbconsul.proxy.mapping_proxy import MappingProxy
@@ -41,7 +40,7 @@ class HTTPSession(RequestReader):
         assert proxy.http is not None
         self._proxy = proxy
         settings = self.settings = proxy.http
-        self.sock = cast(BareSocket, client) if sock is None else sock
+        self.sock = client if sock is None else sock  # type: ignore[assignment]
         self.address = address
         #: When the client was accepted, in the reactor's time.
         self.accepted_at = accepted_at
@@ -59,7 +58,8 @@ class HTTPSession(RequestReader):
         self._is_serving = False
         self._planner = Planner(proxy, settings, address, self.sock, info)
         self._plan = None
-        self._exchange = None
+        self._begun = None
+        self._carrier = None
         self._exchanges = 0
         self.has_ended = False
         self._texts = RequestTexts(address, self._planner.headers, info)
@@ -74,26 +74,38 @@ class HTTPSession(RequestReader):
     @property
     def is_relaying(self) -> bool:
         """Whether an upstream answers the client."""
-        return self._exchange is not None and self._exchange.lease is not None
+        if self._carrier is not None:
+            return True
+        return self._begun is not None and self._begun.lease is not None
 
     @property
     def lease(self) -> Lease:
         """The use of an upstream, while `is_relaying`."""
-        assert self._exchange is not None and self._exchange.lease is not None
-        return self._exchange.lease
+        exchange = self._exchange
+        assert exchange is not None and exchange.lease is not None
+        return exchange.lease
 
     def start(self) -> None:
         """Read the client's first request, which has often come by now."""
         self._proxy.session_sweeper.add(self)
         try:
-            self.resume()
             self.doRead()
+            if not self.watched and self._is_to_be_watched:
+                self.resume()
         except OSError:  # the kernel watches no more sockets
             self.end(Termination.STARVED)
         except Exception:
             # A bug in lbconsul: report it, but leak nothing.
             self.end(Termination.INTERNAL)
             raise
+
+    @property
+    def _is_to_be_watched(self) -> bool:
+        """Whether more may come, or the end, before its response ends it."""
+        if self._carrier is not None and self._plan is not None:
+            # Saves a tenth of what such a client costs.
+            return not self._plan.head.fields.close
+        return self.state in (HEAD, WAITING, CLOSING)
 
     # Called by the exchange, and then by the relay.
 
@@ -146,7 +158,7 @@ class HTTPSession(RequestReader):
         if self.state is UPGRADED:
             self._relay.end(termination)
         elif self.state is not OVER:
-            exchange = self._exchange
+            exchange = self._begun if self._carrier is None else self._promote()
             if exchange is not None:
                 if termination is Termination.LEFT and exchange.leaves_instance():
                     return
@@ -160,10 +172,10 @@ class HTTPSession(RequestReader):
 
     def _over(self, termination: Termination) -> None:
         state, self.state = self.state, OVER
-        proxy, exchange = self._proxy, self._exchange
+        proxy, exchange = self._proxy, self._begun
         now = proxy.clock.seconds()
         if exchange is not None:
-            self._exchange = None
+            self._begun = None
             exchange.plan.settings.log.over(exchange, self._texts, termination, now)
             exchange.finish(now, is_whole=False)
         elif state is HEAD and self._buffer:
@@ -174,7 +186,8 @@ class HTTPSession(RequestReader):
             proxy.log.tell(
                 self.address, self.accepted_at, None, 0, 0, 0, termination, self.info
             )
-        self.unbind()
+        if self.bound is not None:
+            self.unbind()
         proxy.session_sweeper.items.discard(self)
         proxy.stats.left(now - self.accepted_at, termination.code)
         proxy.closed(self)

@@ -18,7 +18,7 @@ from lbconsul.http.fields import FieldParser
 from lbconsul.http.head import Limits
 from lbconsul.http.headers import ForwardingOptions
 from lbconsul.http.redirecting import Redirecting
-from lbconsul.http.request import RequestParser, request_fields
+from lbconsul.http.request import RequestHead, RequestParser, request_fields
 from lbconsul.http.response import ResponseParser, response_fields
 from lbconsul.http.rewriting import RequestRewriting, ResponseRewriting
 from lbconsul.net.cidr import Networks, read_address
@@ -58,12 +58,12 @@ def _response_fields() -> FieldParser:
 
 
 #: Distinct in all processes, then in this one.
-_PROCESS, _NUMBERS = os.urandom(8).hex().encode(), count()
+PROCESS, NUMBERS = os.urandom(8).hex().encode(), count()
 
 
 def new_request_id() -> bytes:
     """A name for a request that no other has."""
-    return b"%b-%08x" % (_PROCESS, next(_NUMBERS))
+    return b"%b-%08x" % (PROCESS, next(NUMBERS))
 
 
 @define(eq=False)
@@ -91,6 +91,11 @@ class HTTPSettings:
     edits: bool = field(init=False)
     #: Whether responses get other lines than they have.
     edits_responses: bool = field(init=False)
+    #: Whether requests may do without an exchange, if they are ordinary themselves.
+    is_ordinary: bool = field(init=False)
+    #: The head of the last first request of a client: often those of others are equal,
+    #: as probes, scripts and services send them.  One with a secret is not kept.
+    last_head: RequestHead | None = None
     #: Exchanges under way.
     active: int = 0
     #: Whether keep-alive ends with the response: the mapping drains.
@@ -142,6 +147,7 @@ class HTTPSettings:
         self.edits_responses = (
             self.response_rewriting is not None or http.via or http.server_timing
         )
+        self.is_ordinary = not (self.edits or self.edits_responses)
 
 
 def _pages(mapping: Mapping) -> dict[int, Page]:
@@ -160,11 +166,8 @@ def _forwarding(mapping: Mapping) -> ForwardingOptions:
         found = read_address(address)
         return found is not None and found in trusted
 
-    def trusts_none(address: str) -> bool:
-        return False
-
     return ForwardingOptions(
-        trusts if http.trusted_proxies else trusts_none,
+        trusts if http.trusted_proxies else None,
         http.forwarded,
         VIA if http.via else "",
     )

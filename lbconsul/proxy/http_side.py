@@ -1,6 +1,7 @@
 """One connection of HTTP mode: a stream, and what is still to be sent to it."""
 
 from abc import abstractmethod
+from typing import cast
 
 from twisted.internet.interfaces import IReadWriteDescriptor
 from twisted.python.failure import Failure
@@ -16,8 +17,22 @@ from lbconsul.net.stream import Stream
 #: Bodies of which more than this is left are spliced, where both streams are sockets.
 _BULK = 1 << 18
 
-#: Most bytes of one read, and hence the most that is held of one direction.
-READ_SIZE = 61440
+#: From this size on to copy a part of a body costs more than to look at it in place.
+LARGE = 8192
+
+#: Most bytes of one read, and hence the most that is held of one direction: a response
+#: of 64 KiB, a usual size of a file's part, is passed on whole with its head.
+READ_SIZE = 69632
+
+#: A part of a body.
+Part = bytes | memoryview
+
+
+def part_of(data: bytes, pos: int, end: int) -> Part:
+    """These bytes of `data`; a view of them if they are many."""
+    if end - pos == len(data):
+        return data
+    return data[pos:end] if end - pos < LARGE else memoryview(data)[pos:end]
 
 
 @implementer(IReadWriteDescriptor)
@@ -70,7 +85,7 @@ class HTTPSide:
         """The prefix of log lines, for the reactor."""
         return "http"
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: Part) -> None:
         """Send, now or once there is room.
 
         :raises OSError: the peer has gone.
@@ -83,7 +98,29 @@ class HTTPSide:
         except BlockingIOError:
             sent = 0
         if sent != len(data):
-            self.unsent = data[sent:]
+            self.unsent = bytes(data[sent:])
+            self._wait_to_send()
+
+    def send_message(self, head: bytes, part: Part) -> None:
+        """Send a head with the beginning of a body, which is not copied if it is large.
+
+        :raises OSError: the peer has gone.
+        """
+        if self.unsent:
+            self.unsent += head + part
+            return
+        try:
+            if len(part) < LARGE or not self.splices:
+                sent = self.stream.send(head + part)
+            else:
+                sent = cast(BareSocket, self.stream).sendmsg((head, part))
+        except BlockingIOError:
+            sent = 0
+        left = len(head) + len(part) - sent
+        if left:
+            self.unsent = (
+                bytes(part[-left:]) if left <= len(part) else head[sent:] + part
+            )
             self._wait_to_send()
 
     def send_pipe(self, pipe: Pipe) -> None:
@@ -150,10 +187,10 @@ class HTTPSide:
         if length == CHUNKED:
             self._chunks = Chunks(only_data)
 
-    def take_body(self, data: bytes, pos: int) -> tuple[bytes, int]:
+    def take_body(self, data: bytes, pos: int) -> tuple[Part, int]:
         """What is passed on of the body in `data` from `pos`, and where the body ends.
 
-        The end is -1 if it is not over.
+        The end is -1 if it is not over.  A large part is a view of `data`.
 
         :raises Refused: the body is malformed.
         """
@@ -162,11 +199,11 @@ class HTTPSide:
             end, size = pos + left, len(data)
             if end <= size:
                 self.left = 0
-                return data[pos:end], end
+                return part_of(data, pos, end), end
             self.left = end - size
-            return data[pos:] if pos else data, -1
+            return part_of(data, pos, size), -1
         if left != CHUNKED:
-            return data[pos:] if pos else data, -1
+            return part_of(data, pos, len(data)), -1
         end = self._chunks.feed(data, pos)
         passed = self._chunks.replaced
         if passed is None:

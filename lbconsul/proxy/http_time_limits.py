@@ -1,5 +1,7 @@
 """The time limits of a client's connection in HTTP mode."""
 
+from abc import abstractmethod
+
 from lbconsul.http.body_rate import BodyRate
 from lbconsul.net.sockets import queued
 from lbconsul.proxy.http_client_side import BODY, CLOSING, HEAD, UPGRADED
@@ -17,6 +19,9 @@ _LINGER = 2.0
 #: How long idle connections stay open once the mapping drains, in seconds: a request
 #: may be on its way.
 _GRACE = 1.0
+
+#: After how many seconds without a request a client's last head is forgotten.
+_IDLE = 1.0
 
 _IN = 1
 
@@ -40,6 +45,10 @@ class LimitedSide(AnsweringSide):
     #: That of the last request.
     _plan: Plan | None
 
+    @abstractmethod
+    def _go_on(self) -> None:
+        """Serve what the client has sent meanwhile, once there is room for answers."""
+
     @property
     def _of_row(self) -> HTTPSettings:
         """The settings of the mapping or route that has the last request."""
@@ -49,10 +58,11 @@ class LimitedSide(AnsweringSide):
         """Check the time limits.  Called by the sweeper."""
         if now >= self._expires:
             self._grow_old()
+        exchange = self._exchange
         if self.state is UPGRADED:
             self._relay.check(now)
-        elif self._exchange is not None:
-            self._exchange.check(now)
+        elif exchange is not None:
+            exchange.check(now)
         elif self.is_full:
             self.check_progress(now, 0, self._of_row.mapping.http.min_rate)
         elif self.state is CLOSING:
@@ -63,11 +73,12 @@ class LimitedSide(AnsweringSide):
 
     def _grow_old(self) -> None:
         """The age limit is reached: end with the present response, or now."""
-        if self._exchange is not None:
+        exchange = self._exchange
+        if exchange is not None:
             if self.state is UPGRADED:
                 self._relay.end(Termination.AGED)
             else:
-                self._exchange.close = True
+                exchange.close = True
         elif self.state is HEAD and not (self._buffer or self.is_full):
             self._begin_closing(Termination.AGED)
 
@@ -83,6 +94,10 @@ class LimitedSide(AnsweringSide):
                 self.end(Termination.FIRST_BYTE_TIMEOUT)
         elif waited >= http.keepalive_timeout > 0:
             self._begin_closing(Termination.DONE)
+        elif waited >= _IDLE and self._plan is not None:
+            # Nearly half of the memory of a client that has no request.
+            self._plan = None
+            self._texts.forget()
 
     def check_progress(self, now: float, received: int, least: int) -> None:
         """End the connection if bodies have come to a standstill, or nearly so.

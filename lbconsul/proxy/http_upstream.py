@@ -12,7 +12,7 @@ from lbconsul.http.head import UNTIL_CLOSE
 from lbconsul.http.request import RequestHead
 from lbconsul.http.response import SWITCHING_PROTOCOLS, ResponseHead, ResponseParser
 from lbconsul.net.stream import Stream
-from lbconsul.proxy.http_side import READ_SIZE, HTTPSide
+from lbconsul.proxy.http_side import LARGE, READ_SIZE, HTTPSide, Part, part_of
 from lbconsul.proxy.idle_connections import IdleConnections
 from lbconsul.proxy.relay import RelaySettings
 from lbconsul.stats.termination import Termination
@@ -21,7 +21,7 @@ _FIRST_FINAL = 200
 
 
 class ResponseUser(Protocol):
-    """What a response is for: an exchange."""
+    """What a response is for: an exchange, or a session with an ordinary request."""
 
     def on_interim(self, head: ResponseHead) -> None:
         """A response below 200 came; another follows."""
@@ -29,13 +29,13 @@ class ResponseUser(Protocol):
     def on_upgraded(self, head: ResponseHead, rest: bytes) -> None:
         """The upstream speaks another protocol from now on, `rest` first."""
 
-    def on_head(self, head: ResponseHead, part: bytes, is_over: bool) -> None:
+    def on_head(self, head: ResponseHead, part: Part, is_over: bool) -> None:
         """The head came, with the first part of the body; `is_over`: with all."""
 
-    def on_body(self, part: bytes, is_over: bool) -> None:
+    def on_body(self, part: Part, is_over: bool) -> None:
         """The next part of the body came."""
 
-    def take_pipe(self, upstream: HTTPSide) -> bool:
+    def pass_pipe(self, upstream: HTTPSide) -> bool:
         """Whether more of the body was taken with a pipe.
 
         :raises OSError: as `HTTPSide.take_pipe` does; also EOFError.
@@ -119,12 +119,19 @@ class UpstreamConnection(HTTPSide):
         # A client of HTTP/1.0 gets the data of a chunked response.
         self._only_data = not head.fields.minor
         self._has_head = False
-        self.send(request)
+        # As in `send`, without the call: nothing is unsent.
+        try:
+            sent = self.stream.send(request)
+        except BlockingIOError:
+            sent = 0
+        if sent != len(request):
+            self.unsent = request[sent:]
+            self._wait_to_send()
 
     def doRead(self) -> None:
         user = self.user
         try:
-            if self.left > 0 and user is not None and user.take_pipe(self):
+            if self.left > 0 and user is not None and user.pass_pipe(self):
                 return
             data = self.stream.recv(READ_SIZE)
         except BlockingIOError:
@@ -142,15 +149,30 @@ class UpstreamConnection(HTTPSide):
             self._on_end(user)
         else:
             self.moved += len(data)
+            last = self._last
+            if (
+                last is not None
+                and len(last.raw) + last.fields.body == len(data)
+                and last.is_of_head == self._is_of_head
+                and not (self._has_head or self._buffer)
+                and data.startswith(last.raw)
+            ):
+                # A whole response with the head of the one before: nearly always.
+                self._has_head = True
+                at, size = len(last.raw), len(data)
+                part = data[at:] if size < LARGE else memoryview(data)[at:]
+                user.on_head(last, part, True)
+                return
             try:
                 if self._has_head:
                     self._pass_body(user, data)
                 else:
                     self._parse(user, data)
             except Refused:
-                bad_body = self._has_head
-                user.on_upstream_failed(
-                    Termination.BAD_BODY if bad_body else Termination.BAD_RESPONSE
+                has_head, now_of = self._has_head, self.user
+                assert now_of is not None
+                now_of.on_upstream_failed(
+                    Termination.BAD_BODY if has_head else Termination.BAD_RESPONSE
                 )
 
     def _parse(self, user: ResponseUser, data: bytes) -> None:
@@ -172,6 +194,7 @@ class UpstreamConnection(HTTPSide):
             user.on_interim(head)
             if self.user is None:
                 return
+            user = self.user  # an exchange, if it was an ordinary request
         self._last = head
         fields = head.fields
         if fields.close:
@@ -182,7 +205,7 @@ class UpstreamConnection(HTTPSide):
         length = fields.body
         if length == len(data) - pos:  # nearly always
             self.left, self._has_head = 0, True
-            user.on_head(head, data[pos:], True)
+            user.on_head(head, part_of(data, pos, len(data)), True)
             return
         self.begin_body(length, only_data=self._only_data)
         part, end = self.take_body(data, pos)

@@ -111,6 +111,8 @@ class MappingProxy:
     _router: "Router[MappingProxy] | None" = field(init=False, default=None)
     #: What its HTTP sessions share; None: it balances connections.
     http: "HTTPSettings | None" = field(init=False, default=None)
+    #: Whether it serves what no route takes.
+    _serves: bool = field(init=False)
     #: Whether connections have limits beyond those of their relays.
     limits_sessions: bool = field(init=False)
     _drain_manager: DrainManager = field(init=False)
@@ -124,6 +126,7 @@ class MappingProxy:
 
     def __attrs_post_init__(self) -> None:
         mapping, clock = self.mapping, self.clock
+        self._serves = bool(mapping.service)
         self.access_control = AccessControl.of(mapping)
         self.handshaking = HandshakeSettings.of(mapping, self._acceptor)
         timeouts = mapping.timeouts
@@ -167,6 +170,7 @@ class MappingProxy:
                 mapping,
                 self.stats.use_http(),
                 self._log_connections,
+                self._poller.later,
                 self._connection_writer,
             )
             control, denies = self.access_control, None
@@ -174,6 +178,7 @@ class MappingProxy:
             if control and (mapping.route or mapping.http.trusted_proxies):
                 denies = control.denies
             self.http = HTTPSettings.of(mapping, self.session_sweeper, log, denies)
+            self._serves = self._serves or self.http.redirecting is not None
 
     def _make_sweepers(self) -> None:
         mapping, dialer, clock = self.mapping, self.dialer, self.clock
@@ -237,12 +242,6 @@ class MappingProxy:
         rest = self if self._serves else newer
         has_rest = rest is not None and rest.http is not None and rest._serves
         self._router = table.router.with_default(rest if has_rest else None)
-
-    @property
-    def _serves(self) -> bool:
-        """Whether it serves what no route takes."""
-        has_redirect = self.http is not None and self.http.redirecting is not None
-        return bool(self.mapping.service) or has_redirect
 
     def row_for(
         self, host: str | None, path: bytes, method: bytes, fields: "Fields"

@@ -3,9 +3,10 @@
 The text is near the combined log format, with HAProxy's timers: docs/reference.md.
 """
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
-from attrs import define, field
+from attrs import Factory, define, field
 from twisted.logger import Logger
 
 from lbconsul.balance.instance import Instance
@@ -23,6 +24,13 @@ from lbconsul.stats.termination import Termination
 _DONE = Termination.DONE
 
 _TIMERS = "TR", "Tw", "Tc", "Tr", "Ta"
+
+#: An ordinary request that has had its response: the texts of its client, its head and
+#: id; when it came, and was sent on, and when the response did; the status, bytes of
+#: the body and of the head of the response; the instance.
+Finished = tuple[
+    RequestTexts, RequestHead, bytes, float, float, int, int, int, Instance
+]
 
 #: From here on a status says that the server failed.
 _SERVER_ERROR = 500
@@ -95,11 +103,43 @@ class BadRequest:
     is_reused: bool = False
 
 
+@define(eq=False, kw_only=True)
+class _OrdinaryRequest:
+    """A finished request as a `Request`, for all that is not written as text."""
+
+    head: RequestHead
+    raw: bytes = field(init=False)
+    request_id: bytes
+    since: float
+    begun_at: float
+    connecting_at: float
+    sent_at: float
+    answered_at: float
+    status: int
+    sent: int
+    head_sent: int
+    failed: Instance | None
+    lease: Lease | None = None
+    received: int = field(init=False)
+    counted_received: int = 0
+    counted_sent: int = 0
+    retries: int = 0
+    is_reused: bool = True
+    reason: str = ""
+    error: str = ""
+
+    def __attrs_post_init__(self) -> None:
+        self.raw, self.received = self.head.raw, self.head.fields.body
+
+
 @define(eq=False)
 class RequestLog:
     """Counts the requests of one mapping or route, and writes its access log.
 
     Without a writer each line is a log event, for whatever observers there are.
+
+    Ordinary requests are collected in `finished`, and counted and logged together at
+    the end of the poller's turn: the first one of a turn calls ``later`` with the log.
     """
 
     _log = Logger()
@@ -107,7 +147,12 @@ class RequestLog:
     _stats: HTTPStats
     #: Whether lines are written.
     is_on: bool
+    #: Calls `proceed` at the end of the poller's turn.
+    later: Callable[[object], None]
     _writer: ConnectionWriter | None = None
+    finished: list[Finished] = Factory(list)
+    #: The poller calls what is watched.
+    watched: int = 1
     #: The mapping as text.
     _name: str = field(init=False)
     _limits: dict[Termination, str] = field(init=False)
@@ -115,6 +160,71 @@ class RequestLog:
     def __attrs_post_init__(self) -> None:
         self._name = str(self._mapping)
         self._limits = limits_of(self._mapping)
+
+    def proceed(self) -> None:
+        """Count and log the ordinary requests of a turn.  Called by the poller."""
+        finished, self.finished = self.finished, []
+        stats = self._stats
+        stats.reused += len(finished)
+        stats.all_exchanged(
+            [
+                (
+                    instance.identity, status, now - since, now - since,
+                    len(head.raw) + head.fields.body, head_sent + sent,
+                )
+                for (
+                    _, head, _, since, now, status, sent, head_sent, instance
+                ) in finished
+            ]
+        )  # fmt: skip
+        if not self.is_on:
+            return
+        writer = self._writer
+        if writer is None or writer.is_json:
+            for each in finished:
+                self._write_ordinary(*each)
+            return
+        name, lines = self._name, []
+        for texts, head, request_id, since, now, status, sent, _, instance in finished:
+            texts.read(head, head.raw)
+            ms = int((now - since) * 1000)
+            line = (
+                f'{texts.client} {name} {instance.text} "{texts.line}" {status} {sent}'
+                f' "{texts.referer}" "{texts.user_agent}" host={texts.host}'
+                f" in={head.fields.body} TR=0 Tw=0 Tc=0 Tr={ms} Ta={ms} retries=0"
+                f" reused=1 -- id={request_id.decode()}"
+            )
+            if texts.facts:
+                line += facts_text(texts.facts)
+            lines.append(line)
+        writer.write_requests(lines)
+
+    def _write_ordinary(
+        self,
+        texts: RequestTexts,
+        head: RequestHead,
+        request_id: bytes,
+        since: float,
+        now: float,
+        status: int,
+        sent: int,
+        head_sent: int,
+        instance: Instance,
+    ) -> None:
+        request = _OrdinaryRequest(
+            head=head,
+            request_id=request_id,
+            since=since,
+            begun_at=since,
+            connecting_at=since,
+            sent_at=since,
+            answered_at=now,
+            status=status,
+            sent=sent,
+            head_sent=head_sent,
+            failed=instance,
+        )
+        self._write(request, texts, _DONE, now, "")
 
     def over(
         self,
@@ -124,6 +234,8 @@ class RequestLog:
         now: float,
     ) -> None:
         """Count and log a request that is over; `texts` are its client's."""
+        if self.finished:
+            self.proceed()  # the order of lines is that of the requests
         stats, lease, reason = self._stats, request.lease, request.reason
         answered_at, status = request.answered_at, request.status
         stats.exchanged(

@@ -2,7 +2,7 @@
 
 from lbconsul.http.fields import Fields
 from lbconsul.http.headers import ClientHeaders
-from lbconsul.http.log_text import HOST, escaped, field_texts, request_line
+from lbconsul.http.log_text import LINE, TARGET, field_texts, request_line
 from lbconsul.http.request import RequestHead
 from lbconsul.net.sockets import address_text
 from lbconsul.proxy.client_info import ClientInfo
@@ -36,32 +36,45 @@ class RequestTexts:
         self._peer = ""
         self._head: RequestHead | None = None
 
+    def forget(self) -> None:
+        """Free what a line needs only if the next request is like the last one."""
+        self._head = None
+        self.line = self.host = self.referer = self.user_agent = ""
+
     def read(self, head: RequestHead | None, raw: bytes) -> None:
         """Make those of a request; without a `head` it is not valid, or cut."""
         last = self._head
         if head is last is not None:
             return
         self._head = head
-        self.line = request_line(raw)
+        if (
+            head is not None
+            and len(head.line) < TARGET
+            and raw.startswith(head.line)
+            and not head.line.translate(None, LINE)
+        ):
+            self.line = head.line[:-2].decode()  # nearly always
+        else:
+            self.line = request_line(raw)
         if head is None:
             self.host, self.referer, self.user_agent = field_texts(raw)
             self._identify(None)
         elif last is None or head.fields is not last.fields:
             fields = head.fields
-            host = fields.host
-            self.host = "-" if host is None else escaped(host.text, HOST)
+            self.host = "-" if fields.host is None else fields.host.shown
             self.referer, self.user_agent = fields.referer, fields.user_agent
             if last is None or fields.forwarded or last.fields.forwarded:
                 self._identify(fields)
 
     def _identify(self, fields: Fields | None) -> None:
         """The client has the address that a trusted proxy told, or its own."""
-        address = self._address
-        told = "" if fields is None else self._headers.client(fields)
+        address, headers, told = self._address, self._headers, ""
         if not self._peer:
             self._peer = address_text(address)
         self.client = self._peer
         facts = self.facts = {} if self._info is None else self._info.facts()
+        if headers.is_trusted and fields is not None:
+            told = headers.client(fields)
         if told and isinstance(address, tuple) and told != address[0]:
             self.client = told
             before = facts.get("via")

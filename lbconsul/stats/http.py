@@ -5,7 +5,7 @@ Requests count by the class of their status, as Envoy's and HAProxy's counters d
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from operator import add
 
 from attrs import Factory, define
@@ -28,6 +28,13 @@ REQUEST = (*FIRST_BYTE, 60.0, 300.0)
 #: of two: they tell of the last one to two times as many.
 _RECENT_OF_UPSTREAM = 1024
 _RECENT_OF_MAPPING = 16_384
+
+
+#: A request that is over: the instance whose answer it got, or None for an answer of
+#: our own; the status of the answer, 0 if none was sent; seconds until the first byte
+#: of an instance's answer, negative if none came; seconds until its end; bytes of it,
+#: and of the answer, that `HTTPStats.moved` did not count.
+Exchanged = tuple[Identity | None, int, float, float, int, int]
 
 
 def _zeros(count: int) -> list[int]:
@@ -99,48 +106,45 @@ class HTTPStats:
         received: int,
         sent: int,
     ) -> None:
-        """A request is over, after `seconds`.
+        """A request is over; the parameters are those of `Exchanged`."""
+        self.all_exchanged([(identity, status, first_byte, seconds, received, sent)])
 
-        :param identity: the instance whose answer it got; None: an answer of our own.
-        :param status: of the answer; 0: none was sent.
-        :param first_byte: seconds until the first byte of an instance's answer;
-            negative: none came.
-        :param received: bytes of the request that `moved` did not count.
-        :param sent: bytes of the answer that `moved` did not count.
-        """
+    def all_exchanged(self, requests: Iterable[Exchanged]) -> None:
+        """These requests are over."""
         # Each request pays for this: no calls that could be done without.
-        of_class = status // 100 if status < 600 else 0
-        self.classes[of_class] += 1
-        self.received += received
-        self.sent += sent
-        histogram = self.request
-        histogram.counts[bisect_left(REQUEST, seconds)] += 1
-        histogram.sum += seconds
-        if identity is None:
-            self._is_changed = True
-            return
-        try:
-            account = self.accounts[identity]
-        except KeyError:
-            account = self.accounts[identity] = HTTPUpstreamStats()
-        if not account.is_changed:
-            account.is_changed = True
-            self._changed.add(identity)
-        account.classes[of_class] += 1
-        account.received += received
-        account.sent += sent
-        if first_byte >= 0:
-            histogram, index = self.first_byte, bisect_left(FIRST_BYTE, first_byte)
-            histogram.counts[index] += 1
-            histogram.sum += first_byte
-            self.recent[index] += 1
-            account.recent[index] += 1
-            account.answered = answered = account.answered + 1
-            if not answered % _RECENT_OF_UPSTREAM:
-                account.recent = _halves(account.recent)
-            self.answered = answered = self.answered + 1
-            if not answered % _RECENT_OF_MAPPING:
-                self.recent = _halves(self.recent)
+        classes, accounts, whole = self.classes, self.accounts, self.request
+        whole_counts, first_counts = whole.counts, self.first_byte.counts
+        for identity, status, first_byte, seconds, received, sent in requests:
+            of_class = status // 100 if status < 600 else 0
+            classes[of_class] += 1
+            self.received += received
+            self.sent += sent
+            whole_counts[bisect_left(REQUEST, seconds)] += 1
+            whole.sum += seconds
+            if identity is None:
+                self._is_changed = True
+                continue
+            account = accounts.get(identity)
+            if account is None:
+                account = accounts[identity] = HTTPUpstreamStats()
+            if not account.is_changed:
+                account.is_changed = True
+                self._changed.add(identity)
+            account.classes[of_class] += 1
+            account.received += received
+            account.sent += sent
+            if first_byte >= 0:
+                index = bisect_left(FIRST_BYTE, first_byte)
+                first_counts[index] += 1
+                self.first_byte.sum += first_byte
+                self.recent[index] += 1
+                account.recent[index] += 1
+                account.answered = answered = account.answered + 1
+                if not answered % _RECENT_OF_UPSTREAM:
+                    account.recent = _halves(account.recent)
+                self.answered = answered = self.answered + 1
+                if not answered % _RECENT_OF_MAPPING:
+                    self.recent = _halves(self.recent)
 
     def moved(self, identity: Identity, received: int, sent: int) -> None:
         """Bytes of a request that is not over yet: of a long upload or download."""

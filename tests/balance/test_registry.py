@@ -3,6 +3,7 @@
 import gc
 import random
 import weakref
+from typing import ClassVar
 
 import pytest
 from attrs import evolve
@@ -194,7 +195,7 @@ class TestLease:
         class Told(Load):
             """Notes what it is told."""
 
-            told = list[int]()
+            told: ClassVar[list[int]] = []
 
             def add(self, connections: int) -> None:
                 self.told.append(connections)

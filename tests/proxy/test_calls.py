@@ -51,8 +51,8 @@ def test_calls_of_a_connection_with(feature: str) -> None:
 
 #: The calls in HTTP mode, of a request where all connections are kept, and of a client
 #: with one request, for which the upstream's connection is new as well.
-MOST_OF_A_REQUEST = {"log off": 34, "log on": 38}
-MOST_WITH_HTTP = {"log off": 118, "log on": 130}
+MOST_OF_A_REQUEST = {"log off": 17, "log on": 21}
+MOST_WITH_HTTP = {"log off": 107, "log on": 120}
 
 
 @pytest.mark.parametrize("log", MOST_OF_A_REQUEST)

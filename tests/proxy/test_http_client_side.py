@@ -41,7 +41,8 @@ def test_a_client_that_is_gone_gets_no_response(
         client.say(GET)
         upstream = stage.upstream()
         upstream.hear()
-        monkeypatch.setattr(HTTPSession, "send", fail)
+        for way in ("send", "send_message"):
+            monkeypatch.setattr(HTTPSession, way, fail)
         upstream.say(response)
         ends_as(stage, termination)
 

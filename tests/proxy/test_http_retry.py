@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from lbconsul.balance.retry_budget import RetryBudget
-from lbconsul.proxy.http_upstream import UpstreamConnection
+from lbconsul.http.request import RequestHead
+from lbconsul.proxy.http_upstream import ResponseUser, UpstreamConnection
 from tests.support.http_stage import GET, OK, HTTPStage, Peer, exchange
 
 PUT = b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n"
@@ -256,12 +257,15 @@ def test_a_request_of_which_nothing_was_sent_is_repeated(
     request_: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Any request gets a new connection if the kept one takes no byte of it."""
-    send, failures = UpstreamConnection.send, [ConnectionResetError()]
+    begin, failures = UpstreamConnection.begin, [ConnectionResetError()]
 
-    def send_or_fail(self: UpstreamConnection, data: bytes) -> None:
+    def begin_or_fail(
+        self: UpstreamConnection, user: ResponseUser, request: bytes, head: RequestHead
+    ) -> None:
         if self.is_reused and failures:
+            self.user, self._has_head = user, False
             raise failures.pop()
-        send(self, data)
+        begin(self, user, request, head)
 
     with HTTPStage() as stage:
         client = stage.client()
@@ -270,7 +274,7 @@ def test_a_request_of_which_nothing_was_sent_is_repeated(
         upstream.hear()
         upstream.say(OK)
         client.hear_message()
-        monkeypatch.setattr(UpstreamConnection, "send", send_or_fail)
+        monkeypatch.setattr(UpstreamConnection, "begin", begin_or_fail)
         client.say(request_)
         upstream = stage.upstream()
         upstream.hear_message()

@@ -1,0 +1,491 @@
+"""Ordinary requests: what a client, an upstream and the log see is that of any other.
+
+Each scenario is played twice, once where no request is ordinary.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from twisted.logger import LogEvent, capturedLogs
+
+from lbconsul.proxy.http_session import HTTPSession
+from lbconsul.proxy.http_upstream import UpstreamConnection
+from lbconsul.stats.http import CLASSES, HTTPStats
+from tests.support.http_stage import GET, OK, HTTPStage, Peer
+from tests.support.loopback import reset
+from tests.support.waiting import eventually
+
+HEAD = GET.replace(b"GET", b"HEAD")
+
+PUT = b"PUT / HTTP/1.1\r\nHost: web.example\r\nContent-Length: 2\r\n\r\nab"
+CLOSE = GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+OF_1_0 = GET.replace(b"1.1", b"1.0").replace(
+    b"\r\n\r\n", b"\r\nConnection: keep-alive\r\n\r\n"
+)
+
+#: What differs from one request to the next.
+_ID = re.compile(rb"[0-9a-f]{16}-[0-9a-f]{8}")
+_VARIES = frozenset(
+    ["request_id", "client", "seconds", "line", "TR", "Tw", "Tc", "Tr", "Ta"]
+)
+
+
+class Scene:
+    """A stage on which a client's second request is under way."""
+
+    def __init__(self, stage: HTTPStage, request: bytes, *, ordinary: bool) -> None:
+        self.stage = stage
+        settings = stage.proxy.mapped.http
+        assert settings is not None
+        settings.is_ordinary = ordinary
+        self.client = stage.client()
+        self.client.say(GET)
+        self.upstream = stage.upstream()
+        self.upstream.hear_message()
+        self.upstream.say(OK)
+        self.client.hear_message()
+        self.client.say(request)
+        self.asked = self.upstream.hear()
+        self.session = stage.session()
+        #: The upstream's connection, and how much of it is read.
+        self.used = self._used()
+        self.moved = self.used.moved
+        assert (self.session._carrier is not None) == ordinary
+
+    def _used(self) -> UpstreamConnection:
+        carrier, exchange = self.session._carrier, self.session._begun
+        if carrier is None:
+            assert exchange is not None
+            carrier = exchange.upstream
+        assert carrier is not None
+        return carrier
+
+    def heard(self) -> bytes:
+        """All that the client hears; whether it ends with a reset."""
+        try:
+            return self.client.hears_end()
+        except ConnectionResetError:
+            return self.client._heard + b" reset"
+
+
+def http(stage: HTTPStage) -> HTTPStats:
+    """The counts of a stage's mapping."""
+    stats = stage.proxy.mapped.stats.http
+    assert stats is not None
+    return stats
+
+
+def _told(logs: Sequence[LogEvent]) -> list[dict[str, Any]]:
+    """What the log tells of requests, without what differs in each."""
+    found = [each for each in tuple(logs) if "request_id" in each]
+    return [
+        {name: each[name] for name in each.keys() - _VARIES if name[:4] != "log_"}
+        | {"upstream": each["upstream"].partition(" ")[0]}
+        for each in found
+    ]
+
+
+def _counted(stats: HTTPStats) -> dict[str, object]:
+    return {
+        "classes": dict(zip(CLASSES, stats.classes, strict=True)),
+        "bytes": (stats.received, stats.sent),
+        "others": (stats.retries, stats.reused, dict(stats.refused)),
+        "times": (sum(stats.request.counts), sum(stats.first_byte.counts)),
+        "accounts": [
+            (each.classes, each.received, each.sent, each.answered)
+            for each in stats.accounts.values()
+        ],
+        "changed": len(stats.take_changed()),
+    }
+
+
+def play(
+    act: Callable[[Scene], object],
+    request: bytes = GET,
+    *,
+    ordinary: bool,
+    **options: Any,
+) -> tuple[object, object, list[dict[str, Any]], object]:
+    """What is seen of a scene, in all places."""
+    with capturedLogs() as logs:
+        with HTTPStage(**options) as stage:
+            scene = Scene(stage, request, ordinary=ordinary)
+            heard = act(scene)
+            stats = http(stage)
+        return (
+            _ID.sub(b"-", scene.asked),
+            _ID.sub(b"-", heard) if isinstance(heard, bytes) else heard,
+            _told(logs),
+            _counted(stats),
+        )
+
+
+def is_the_same(
+    act: Callable[[Scene], object], request: bytes = GET, **options: Any
+) -> None:
+    """Assert that an ordinary request ends as one with an exchange from the start."""
+    ordinary = play(act, request, ordinary=True, **options)
+    assert ordinary == play(act, request, ordinary=False, **options)
+    assert len(ordinary[2]) > 1  # the log has told of the request
+
+
+def answering(*parts: bytes, closes: bool = False) -> Callable[[Scene], bytes]:
+    """The upstream says these parts, and the client ends once it has heard them."""
+
+    def act(scene: Scene) -> bytes:
+        for number, part in enumerate(parts):
+            scene.upstream.say(part)
+            if number < len(parts) - 1:
+                eventually(lambda: scene.used.moved > scene.moved, "it is read")
+                scene.moved = scene.used.moved
+        if closes:
+            scene.upstream.close()
+        with suppress(OSError):  # it may have been reset
+            scene.client.end()
+        return scene.heard()
+
+    return act
+
+
+RESPONSES = {
+    "whole": [OK],
+    "without a body": [b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"],
+    "with a line for this hop": [
+        OK.replace(b"\r\n\r\n", b"\r\nConnection: keep-alive\r\nKeep-Alive: 9\r\n\r\n")
+    ],
+    "no content": [b"HTTP/1.1 204 No Content\r\n\r\n"],
+    "not modified": [b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n"],
+    "not found": [OK.replace(b"200", b"404")],
+    "an error": [OK.replace(b"200", b"500")],
+    "an unusual status": [OK.replace(b"200", b"700")],
+    "chunked": [
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+    ],
+    "chunked, in parts": [
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"2\r\nok",
+        b"\r\n0\r\n\r\n",
+    ],
+    "a head in parts": [OK[:9], OK[9:]],
+    "a body in parts": [OK[:-1], OK[-1:]],
+    "another head": [OK.replace(b"OK", b"Fine")],
+    "an interim one before": [b"HTTP/1.1 103 Early\r\nLink: </a>\r\n\r\n", OK],
+    "one that nobody waits for before": [b"HTTP/1.1 100 Continue\r\n\r\n" + OK],
+    "an upgrade that was not asked for": [
+        b"HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"
+    ],
+    "no HTTP": [b"SSH-2.0-OpenSSH\r\n"],
+    "one that ends the connection": [
+        OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    ],
+    "more than one": [OK + OK],
+    "of HTTP/1.0": [OK.replace(b"1.1", b"1.0")],
+    "that binds": [
+        OK.replace(b"200", b"401").replace(
+            b"\r\n\r\n", b"\r\nWWW-Authenticate: NTLM\r\n\r\n"
+        )
+    ],
+}
+
+
+@pytest.mark.parametrize("response", RESPONSES)
+def test_responses(response: str) -> None:
+    """Whatever comes from the upstream, the client gets the same."""
+    is_the_same(answering(*RESPONSES[response]))
+
+
+@pytest.mark.parametrize("response", ["whole", "not found"])
+def test_responses_to_head(response: str) -> None:
+    """A response to HEAD has no body, whatever length it tells."""
+    (whole,) = RESPONSES[response]
+    is_the_same(answering(whole[: whole.index(b"\r\n\r\n") + 4]), HEAD)
+
+
+@pytest.mark.parametrize("request_", [PUT, PUT.replace(b"PUT", b"POST"), CLOSE])
+@pytest.mark.parametrize("response", ["whole", "a body in parts", "an error"])
+def test_requests(request_: bytes, response: str) -> None:
+    """A body that has come with its head is passed on, and the wish to close."""
+
+    def act(scene: Scene) -> bytes:
+        if request_ is not CLOSE:
+            assert scene.upstream.hear_bytes(2) == b"ab"
+        return answering(*RESPONSES[response])(scene)
+
+    is_the_same(act, request_)
+
+
+UNTIL_CLOSE = b"HTTP/1.1 200 OK\r\n\r\nall of it"
+
+
+@pytest.mark.parametrize(
+    "said", [UNTIL_CLOSE, OK[:-1], OK[:9], OK.replace(b": 2", b": 999999")]
+)
+def test_ends_of_the_upstream(said: bytes) -> None:
+    """An upstream that ends its connection in the middle is told as such."""
+    is_the_same(answering(said, closes=True))
+
+
+def test_a_request_whose_upstream_ends_its_connection_is_repeated() -> None:
+    """A kept connection may end at any time: the request goes to a new one."""
+
+    def act(scene: Scene) -> bytes:
+        scene.upstream.close()
+        again = scene.stage.upstream()
+        assert _ID.sub(b"-", again.hear()) == _ID.sub(b"-", scene.asked)
+        again.say(OK)
+        scene.client.end()
+        return scene.heard()
+
+    is_the_same(act)
+
+
+def test_a_request_that_no_upstream_takes_any_more() -> None:
+    """If no new connection is had either, the client learns that."""
+
+    def act(scene: Scene) -> bytes:
+        scene.stage.refuse()
+        scene.upstream.close()
+        scene.client.end()
+        return scene.heard()
+
+    is_the_same(act)
+
+
+def _resets(scene: Scene) -> str:
+    reset(scene.client.sock)
+    scene.stage.proxy.wait_until_open(0)
+    return "gone"
+
+
+def test_a_client_that_goes_away() -> None:
+    """A client that resets its connection is told as such."""
+    is_the_same(_resets)
+
+
+def _leaves_before_the_response(scene: Scene) -> str:
+    scene.stage.proxy.call(scene.session.pause)
+    reset(scene.client.sock)
+    scene.upstream.say(OK)
+    scene.stage.proxy.wait_until_open(0)
+    return "gone"
+
+
+def test_a_client_that_goes_away_as_the_response_comes() -> None:
+    """Nor does the response reach it."""
+    is_the_same(_leaves_before_the_response)
+
+
+def test_a_client_that_ends_its_direction_gets_its_response() -> None:
+    """A client may end its direction at once."""
+
+    def act(scene: Scene) -> bytes:
+        scene.client.end()
+        eventually(lambda: scene.session.has_ended, "the end is read")
+        scene.upstream.say(OK)
+        return scene.heard()
+
+    is_the_same(act)
+
+
+def test_requests_that_follow_at_once() -> None:
+    """Requests of one packet are answered in turn."""
+
+    def act(scene: Scene) -> bytes:
+        for _ in range(3):
+            scene.upstream.say(OK)
+            scene.upstream.hear()
+        scene.upstream.say(OK)
+        scene.client.end()
+        return scene.heard()
+
+    is_the_same(act, GET * 4)
+
+
+def test_a_request_that_follows_in_parts() -> None:
+    """The beginning of the next request waits for its rest."""
+
+    def act(scene: Scene) -> bytes:
+        scene.upstream.say(OK)
+        scene.client.hear_message()
+        scene.client.say(GET[9:])
+        scene.upstream.hear()
+        scene.upstream.say(OK)
+        scene.client.end()
+        return scene.heard()
+
+    is_the_same(act, GET + GET[:9])
+
+
+def test_a_client_that_does_not_read() -> None:
+    """What has no room at a client is kept, and its next request waits for that."""
+    large = OK.replace(b": 2", b": 30002").replace(b"ok", b"o" * 30001 + b"k")
+    with HTTPStage() as stage:
+        client = stage.narrow_client()
+        client.say(GET)
+        upstream = stage.upstream()
+        upstream.hear()
+        upstream.say(OK)
+        client.hear_message()
+        client.say(GET)
+        upstream.hear()
+        session = stage.session()
+        assert session._carrier is not None
+        upstream.say(large)
+        eventually(lambda: session.is_full, "the client's buffers are full")
+        client.say(GET)
+        eventually(lambda: session._buffer, "the next request waits")
+        assert client.hear_message()[1][-2:] == b"ok"
+        upstream.hear()
+        upstream.say(OK)
+        assert client.hear_message()[1] == b"ok"
+
+
+def test_a_deadline() -> None:
+    """A response that does not come in time is 504."""
+
+    def act(scene: Scene) -> bytes:
+        head, body = scene.client.hear_message()
+        scene.client.end()
+        return head + body + scene.heard()
+
+    is_the_same(act, response_timeout=0.2)
+
+
+def test_a_response_within_the_rounds_of_the_sweeper() -> None:
+    """A response that takes as long as a check is passed on as any other."""
+
+    def act(scene: Scene) -> bytes:
+        eventually(lambda: scene.session._begun is not None, "a check")
+        return answering(OK)(scene)
+
+    is_the_same(act, response_timeout=9.0, idle_timeout=0.4)
+
+
+def test_a_mapping_that_drains_meanwhile() -> None:
+    """The client's connection ends with the response."""
+
+    def act(scene: Scene) -> bytes:
+        scene.stage.proxy.call(scene.stage.proxy.mapped.drain)
+        scene.upstream.say(OK)
+        return scene.heard()
+
+    is_the_same(act)
+
+
+def test_a_hard_stop_meanwhile() -> None:
+    """Where the gateway stops at once the connection ends."""
+
+    def act(scene: Scene) -> bytes:
+        scene.stage.proxy.call(scene.stage.proxy.mapped.close_connections)
+        return scene.heard()
+
+    is_the_same(act)
+
+
+def test_a_load_and_requests_under_way_are_counted() -> None:
+    """An ordinary request is counted as a connection to its instance, for its time."""
+    with HTTPStage() as stage:
+        scene = Scene(stage, GET, ordinary=True)
+        settings = stage.proxy.mapped.http
+        assert settings is not None
+        assert settings.active == 1
+        assert stage.proxy.call(stage.proxy.registry.open_connections) == 1
+        assert scene.session.is_relaying
+        lease = stage.proxy.call(lambda: scene.session.lease)
+        assert lease.instance.identity.service_id == "web0"
+        scene.upstream.say(OK)
+        scene.client.hear_message()
+        eventually(lambda: not settings.active, "the request is over")
+        assert stage.proxy.call(stage.proxy.registry.open_connections) == 0
+
+
+def test_what_an_ejected_instance_answers_is_judged() -> None:
+    """An instance with failures behind it is judged by ordinary requests as well."""
+
+    def act(scene: Scene) -> bytes:
+        scene.upstream.say(OK.replace(b"200", b"500"))
+        scene.client.hear_message()
+        scene.client.say(GET)
+        scene.upstream.hear()
+        return answering(OK)(scene)
+
+    is_the_same(act, eject_5xx=5)
+
+
+def test_retries_elsewhere() -> None:
+    """With `retry-on` another instance answers for one that fails."""
+    with HTTPStage(upstreams=2, retry_on=("503",)) as stage:
+        client, known = stage.client(), dict[int, Peer]()
+        session: HTTPSession | None = None
+        for _ in range(12):
+            client.say(GET)
+            upstream = stage.next_request(known)[1]
+            session = session or stage.session()
+            if len(known) == 2 and session._carrier is not None:
+                upstream.say(OK.replace(b"200", b"503"))
+                upstream = stage.next_request(known)[1]
+            upstream.say(OK)
+            assert client.hear_message()[0].startswith(b"HTTP/1.1 200 ")
+        assert http(stage).retries > 0
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        OF_1_0,
+        PUT[:-1],
+        PUT.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"),
+        GET.replace(b"\r\n\r\n", b"\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"),
+        GET.replace(b"\r\n\r\n", b"\r\nAuthorization: NTLM abc\r\n\r\n"),
+    ],
+)  # fmt: skip
+def test_requests_that_are_not_ordinary(request_: bytes) -> None:
+    """A request with anything special about it has an exchange from the start."""
+    with HTTPStage() as stage:
+        scene = Scene(stage, GET, ordinary=True)
+        scene.upstream.say(OK)
+        scene.client.hear_message()
+        scene.client.say(request_)
+        scene.upstream.hear()
+        assert scene.session._carrier is None
+        assert scene.session._begun is not None
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"via": True},
+        {"traceparent": True},
+        {"upstream_host": "a"},
+        {"server_timing": True},
+    ],
+)
+def test_mappings_whose_requests_are_not_ordinary(options: dict[str, Any]) -> None:
+    """Where a mapping changes what is passed on, requests have what it adds."""
+    with HTTPStage(**options) as stage:
+        settings = stage.proxy.mapped.http
+        assert settings is not None
+        assert settings.is_ordinary == ("upstream_host" in options)
+
+
+def test_first_requests_that_are_equal() -> None:
+    """Clients that send the same are told apart, and a secret is nobody else's."""
+    with HTTPStage() as stage:
+        settings = stage.proxy.mapped.http
+        assert settings is not None
+        upstream: Peer | None = None
+        for request in (GET, GET, GET[:-2] + b"Cookie: secret\r\n\r\n"):
+            client = stage.client()
+            client.say(request)
+            upstream = upstream or stage.upstream()
+            asked = upstream.hear()
+            assert (
+                b"Cookie" in asked if b"Cookie" in request else b"Cookie" not in asked
+            )
+            upstream.say(OK)
+            client.hear_message()
+            assert settings.last_head is not None
+            assert settings.last_head.raw == GET
