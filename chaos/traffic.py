@@ -10,7 +10,8 @@ from tests.support.load import TIMEOUT, Address, Load, Outcome, Request
 class Traffic:
     """Clients that keep their connection, and clients that make one for each request.
 
-    As a context manager they ask all the time until `stop`.
+    As a context manager they ask all the time until `stop`.  With a `body` of so many
+    bytes one more client that keeps its connection sends that with each request.
     """
 
     def __init__(
@@ -21,14 +22,18 @@ class Traffic:
         kept: int = 4,
         pause: float = 0.01,
         timeout: float = TIMEOUT,
+        body: int = 0,
     ) -> None:
         self._report = report
-        self._loads = []
+        self._loads = list[Load]()
         of = ",".join(map(str, addresses))
         if new:
             self._loads.append(Load(of, new, pause, timeout=timeout))
         if kept:
             load = Load(of, kept, pause, keep_alive=True, timeout=timeout)
+            self._loads.append(load)
+        if body:
+            load = Load(of, 1, pause, keep_alive=True, timeout=timeout, body=body)
             self._loads.append(load)
 
     def __enter__(self) -> Self:
@@ -44,6 +49,10 @@ class Traffic:
     ) -> None:
         for each in self._loads:
             each.__exit__(kind, error, trace)
+
+    def over(self) -> int:
+        """How many requests are over."""
+        return sum(each.more(0) for each in self._loads)
 
     def stop(self) -> Outcome:
         """Let the clients finish; what became of all requests, as they began."""

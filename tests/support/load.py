@@ -1,14 +1,17 @@
 """Load on a gateway, of which every single request is accounted for.
 
 usage: python -m tests.support.load ADDRESS[,ADDRESS...] CLIENTS PAUSE new|keep-alive
-       TIMEOUT
+       TIMEOUT BODY
+
+With a BODY of so many bytes the requests are PUT, else GET.
 
 Each request is sent once, never again, and is one of these in the end:
 
-* whole: a 200 came, all of it, and it answers this very request;
-* wrong: something came, all of it, and it is not that;
-* failed: no whole answer came: connecting failed, the connection ended or was
-  reset, or the timeout passed.
+* whole: a 200 came, all of it, and it answers this very request, whose body, if there
+  was one, the server has got as it was sent;
+* wrong: a 200 came, all of it, and it is not that;
+* failed: no 200 came: connecting failed, the connection ended or was reset, the
+  timeout passed, or the status is another.
 
 A client that keeps its connection looks, before it sends a request, whether
 the other side has closed the connection since the last answer (a server may,
@@ -28,6 +31,7 @@ import socket
 import sys
 import threading
 import time
+import zlib
 from collections import Counter
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -75,16 +79,24 @@ class Visitor:
 
     def ask(self, path: str = "/") -> str:
         """The body of the answer; a status other than 200 comes before it."""
+        status, body = self.request(path)
+        return body if status == 200 else f"{status} {body}"
+
+    def request(self, path: str, body: bytes = b"") -> tuple[int, str]:
+        """The status and the body of the answer to a GET, or with a body to a PUT."""
+        method = "PUT" if body else "GET"
+        length = f"Content-Length: {len(body)}\r\n" if body else ""
+        head = f"{method} {path} HTTP/1.1\r\nHost: test\r\n{length}\r\n"
         sock = self.join()
         try:
-            sock.sendall(f"GET {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
-            status, closing, body = _read_answer(sock)
+            sock.sendall(head.encode() + body)
+            status, closing, answer = _read_answer(sock)
         except OSError:
             self.leave()
             raise
         if closing:
             self.leave()
-        return body if status == "200" else f"{status} {body}"
+        return status, answer
 
     def has_connection(self) -> bool:
         """Whether there is a connection, and the other side has not closed it."""
@@ -129,7 +141,7 @@ def unverified() -> "ssl.SSLContext":
     return context
 
 
-def _read_answer(sock: socket.socket) -> tuple[str, bool, str]:
+def _read_answer(sock: socket.socket) -> tuple[int, bool, str]:
     """Status, whether the server closes behind it, and the body."""
     received = b""
     while b"\r\n\r\n" not in received:
@@ -139,7 +151,7 @@ def _read_answer(sock: socket.socket) -> tuple[str, bool, str]:
     headers = dict(line.lower().split(": ", 1) for line in lines)
     while len(body) < int(headers["content-length"]):
         body += _more(sock)
-    return first.split()[1], headers.get("connection") == "close", body.decode()
+    return int(first.split()[1]), headers.get("connection") == "close", body.decode()
 
 
 def _more(sock: socket.socket) -> bytes:
@@ -164,12 +176,12 @@ class Request(NamedTuple):
 
     @property
     def failed(self) -> bool:
-        """Whether no whole answer came."""
+        """Whether no 200 came, or not all of it."""
         return self.trouble.startswith("failed")
 
     @property
     def wrong(self) -> bool:
-        """Whether something else than the answer came."""
+        """Whether something else than its answer came."""
         return self.trouble.startswith("wrong")
 
 
@@ -177,7 +189,7 @@ class Outcome(list[Request]):
     """All requests of a load, in the order in which they were over."""
 
     def failed(self) -> list[Request]:
-        """Those without a whole answer."""
+        """Those without an answer, or with another status than 200."""
         return [each for each in self if each.failed]
 
     def wrong(self) -> list[Request]:
@@ -207,16 +219,18 @@ class Load(OwnProgram):
         *,
         keep_alive: bool = False,
         timeout: float = TIMEOUT,
+        body: int = 0,
     ) -> None:
+        """With a `body` of so many bytes the clients send PUT."""
         mode = "keep-alive" if keep_alive else "new"
         command = [sys.executable, "-S", "-E", "-m", "tests.support.load"]
-        told = [str(address), str(clients), str(pause), mode, str(timeout)]
-        super().__init__([*command, *told])
+        told = [address, clients, pause, mode, timeout, body]
+        super().__init__([*command, *map(str, told)])
 
-    def more(self, requests: int) -> None:
-        """Return once so many requests more are over, which takes what it takes."""
+    def more(self, requests: int) -> int:
+        """Wait until so many requests more are over; how many are over then."""
         self.tell(str(requests))
-        assert self.hear() == "over"
+        return int(self.hear())
 
     def stop(self) -> Outcome:
         """Let the clients finish what they are at, and hear what became of it all."""
@@ -228,12 +242,13 @@ class _Clients:
     """The threads of the load's own process."""
 
     def __init__(
-        self, address: str, pause: float, keep_alive: bool, timeout: float
+        self, address: str, pause: float, keep_alive: bool, timeout: float, body: int
     ) -> None:
         self._addresses = address.split(",")
         self._pause = pause
         self._timeout = timeout
         self._keep_alive = keep_alive
+        self._body = body
         self._over = threading.Event()
         self.requests: list[Request] = []
         self.first = threading.Event()
@@ -252,7 +267,7 @@ class _Clients:
             enough = len(self.requests) + int(more)
             while len(self.requests) < enough:
                 time.sleep(0.01)
-            print("over", flush=True)
+            print(len(self.requests), flush=True)
         self._over.set()
         for each in threads:
             each.join()
@@ -263,7 +278,7 @@ class _Clients:
         count, before = 0, ""
         while not self._over.is_set():
             count += 1
-            request = _one_request(visitor, f"{number}-{count}", before)
+            request = _one_request(visitor, f"{number}-{count}", before, self._body)
             self.requests.append(request)
             before = request.server
             self.first.set()
@@ -273,23 +288,31 @@ class _Clients:
         visitor.leave()
 
 
-def _one_request(visitor: Visitor, token: str, before: str) -> Request:
+def _one_request(visitor: Visitor, token: str, before: str, size: int) -> Request:
     begun = time.monotonic()
     fresh = not visitor.has_connection()
     server, trouble = "" if fresh else before, ""
+    body = (token.encode() * (size // len(token) + 1))[:size]
+    due = f"{token} {zlib.crc32(body):x}" if body else token
     try:
-        answer = visitor.ask(f"/?{token}")
+        status, answer = visitor.request(f"/?{token}", body)
     except (OSError, ValueError, KeyError, IndexError) as error:
         trouble = f"failed: {type(error).__name__} {error}"
     else:
-        server, _, echoed = answer.rstrip("\n").partition(" ")
-        trouble = "" if echoed == token else f"wrong: {answer!r} for {token}"
+        if status == 200:
+            server, _, echoed = answer.rstrip("\n").partition(" ")
+            trouble = "" if echoed == due else f"wrong: {answer!r} for {due}"
+        else:
+            trouble = f"failed: status {status}"
     return Request(begun, time.monotonic(), server, trouble, fresh)
 
 
-def main(address: str, clients: str, pause: str, mode: str, timeout: str) -> None:
+def main(
+    address: str, clients: str, pause: str, mode: str, timeout: str, body: str
+) -> None:
     """Ask until the standard input ends, then print what became of the requests."""
-    load = _Clients(address, float(pause), mode == "keep-alive", float(timeout))
+    keeps = mode == "keep-alive"
+    load = _Clients(address, float(pause), keeps, float(timeout), int(body))
     load.run(int(clients))
     json.dump(load.requests, sys.stdout)
 

@@ -4,8 +4,9 @@ usage: python -m tests.support.web_server NAME HOST PORT
 
 ``/`` is answered with one line, the server's name and the query, so that an
 answer to another question is found out; ``/slow?s=2`` likewise, but two seconds
-later.  SIGTERM ends it gracefully: it goes on answering, closes each connection
-behind the answer, and ends once it has had no connection for `QUIET`.
+later; PUT with the CRC of its body besides.  SIGTERM ends it gracefully: it goes on
+answering, closes each connection behind the answer, and ends once it has had no
+connection for `QUIET`.
 """
 
 import faulthandler
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import threading
 import time
+import zlib
 from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -195,8 +197,18 @@ class _Handler(BaseHTTPRequestHandler):
         query = parse_qs(url.query)
         if url.path == "/slow":
             time.sleep(float(query["s"][0]))
-        body = f"{self.server.name} {url.query}\n".encode()
-        self.send_response(200 if url.path in ("/", "/slow") else 404)
+        self._answer(200 if url.path in ("/", "/slow") else 404, url.query)
+
+    def do_PUT(self) -> None:
+        length = int(self.headers["Content-Length"])
+        data = self.rfile.read(length)
+        if len(data) < length:
+            raise ConnectionError("the connection ended before the body did")
+        self._answer(200, f"{urlsplit(self.path).query} {zlib.crc32(data):x}")
+
+    def _answer(self, status: int, said: str) -> None:
+        body = f"{self.server.name} {said}\n".encode()
+        self.send_response(status)
         self.send_header("Content-Type", "text/plain")
         self.send_header("Content-Length", str(len(body)))
         if self.server.draining:
