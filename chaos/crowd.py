@@ -8,9 +8,12 @@ Kinds: ``hold`` asks once and stays; ``slow`` says a byte a second and never end
 question; ``deaf`` asks for PATH and never reads.  They stay until the input ends, and
 AT_ONCE connect at a time.
 
+``heads`` and ``bodies`` say a byte a second of a head, or of a body, that never ends;
+``socket`` switches the protocol, and has a line echoed five times a second.
+
 ``mute`` and ``trickle`` never end a handshake of TLS: the one sends its ClientHello and
 nothing more, the other a byte of it a second.  They come again whenever they are
-closed.
+closed, and so do ``heads`` and ``bodies``.
 
 ``fetch`` asks for PATH, compares what comes, and leaves; ``put`` sends, and compares
 what came of it.  AT_ONCE do so at a time, until all have.  ``stream`` is ``fetch``, but
@@ -26,14 +29,12 @@ import resource
 import socket
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import repeat
 from typing import NamedTuple
-from urllib.parse import parse_qs, urlsplit
 
-from chaos.stream_server import content, digest
-from chaos.streams import Stream, TLSStream, client_hello
+from chaos.clients import KINDS
+from chaos.streams import Stream, TLSStream
 from tests.support.load import TLS, Address
 from tests.support.program import OwnProgram
 
@@ -42,10 +43,13 @@ from tests.support.program import OwnProgram
 _PER_ADDRESS = 10_000
 
 #: The kinds that never leave by themselves.
-STAYING = ("hold", "slow", "deaf", "mute", "trickle")
+STAYING = ("hold", "slow", "deaf", "mute", "trickle", "heads", "bodies", "socket")
 
 #: Those whose TLS never gets further than its first message.
 STALLING = ("mute", "trickle")
+
+#: Those that come again whenever they are closed.
+RETURNING = (*STALLING, "heads", "bodies")
 
 #: How long a client may take to connect, in seconds.
 PATIENCE = 60.0
@@ -59,8 +63,9 @@ class Client(NamedTuple):
 
     begun: float
     over: float
-    #: ``whole``, ``open`` (until the row ended it), ``ended``, ``reset``,
-    #: ``wrong`` or ``failed: ...``.
+    #: ``whole``, ``open`` (until the row ended it), ``ended``, ``told 408`` (a status
+    #: came before the end), ``reset``, ``wrong`` or ``failed: ...``; of a ``socket``
+    #: with its server's name behind it.
     what: str
 
 
@@ -93,7 +98,7 @@ class _Crowd:
     ) -> None:
         self._kind = kind
         self._first = first
-        self._does = getattr(self, f"_{kind}")
+        self._does = KINDS[kind]
         self._port = int(address.removeprefix(TLS))
         speaks_tls = address.startswith(TLS) and kind not in STALLING
         self._open = TLSStream if speaks_tls else Stream
@@ -122,7 +127,7 @@ class _Crowd:
 
     async def _stays(self, number: int) -> None:
         await self._stay(number)
-        while self._kind in STALLING and not self._over:
+        while self._kind in RETURNING and not self._over:
             await asyncio.sleep(PAUSE)
             await self._stay(number)
 
@@ -133,7 +138,7 @@ class _Crowd:
                     stream = await self._connect(sock, number)
             finally:
                 self._connected += 1
-            noted.append(await self._does(stream))
+            noted.append(await self._does(stream, self._path))
 
     async def _leaves(self, number: int) -> None:
         async with self._turn:
@@ -141,7 +146,7 @@ class _Crowd:
                 return
             with self._noting() as noted, socket.socket() as sock:
                 stream = await self._connect(sock, number)
-                noted.append(await self._does(stream))
+                noted.append(await self._does(stream, self._path))
 
     async def _connect(self, sock: socket.socket, number: int) -> Stream:
         loop = asyncio.get_running_loop()
@@ -168,78 +173,6 @@ class _Crowd:
         except (OSError, ValueError) as error:
             noted.append(f"failed: {type(error).__name__} {error}")
         self._clients.append(Client(begun, time.monotonic(), noted[0]))
-
-    async def _hold(self, stream: Stream) -> str:
-        await _ask(stream, "/")
-        await _answer(stream)
-        return await _until_the_end(stream)
-
-    async def _slow(self, stream: Stream) -> str:
-        return await _drip(stream, repeat(b"G"))
-
-    async def _deaf(self, stream: Stream) -> str:
-        await _ask(stream, self._path)
-        return str(await asyncio.Future())
-
-    async def _mute(self, stream: Stream) -> str:
-        await stream.send(client_hello())
-        return await _until_the_end(stream)
-
-    async def _trickle(self, stream: Stream) -> str:
-        return await _drip(stream, (bytes([each]) for each in client_hello()))
-
-    async def _fetch(self, stream: Stream) -> str:
-        (size,) = parse_qs(urlsplit(self._path).query)["n"]
-        await _ask(stream, self._path)
-        return "whole" if await _answer(stream) == content(int(size)) else "wrong"
-
-    _stream = _fetch
-
-    async def _put(self, stream: Stream) -> str:
-        (size,) = parse_qs(urlsplit(self._path).query)["n"]
-        data = content(int(size))
-        await _ask(stream, "/", data)
-        return "whole" if (await _answer(stream)).decode() == digest(data) else "wrong"
-
-
-async def _drip(stream: Stream, parts: Iterable[bytes]) -> str:
-    """Send one part a second, until the peer ends."""
-    end = asyncio.create_task(_until_the_end(stream))
-    for part in parts:
-        if end.done():
-            break
-        await stream.send(part)
-        await asyncio.wait([end], timeout=1.0)
-    return await end
-
-
-async def _ask(stream: Stream, path: str, body: bytes = b"") -> None:
-    first = f"{'PUT' if body else 'GET'} {path} HTTP/1.1\r\n"
-    head = f"{first}Host: test\r\nContent-Length: {len(body)}\r\n\r\n"
-    await stream.send(head.encode() + body)
-
-
-async def _answer(stream: Stream) -> bytes:
-    received = bytearray()
-    while b"\r\n\r\n" not in received:
-        received += _some(await stream.receive())
-    head, _, body = received.partition(b"\r\n\r\n")
-    size = int(head.rpartition(b"Content-Length: ")[2].split()[0])
-    while len(body) < size:
-        body += _some(await stream.receive())
-    return bytes(body)
-
-
-def _some(data: bytes) -> bytes:
-    if not data:
-        raise OSError("the connection ended before the answer did")
-    return data
-
-
-async def _until_the_end(stream: Stream) -> str:
-    while await stream.receive():
-        pass
-    return "ended"
 
 
 def main(

@@ -3,8 +3,10 @@
 usage: python -m chaos.stream_server NAME HOST PORT [PEM]
 
 ``/`` is answered as `tests.support.web_server` does; ``/bytes?n=1000`` with so many
-bytes of `content`; ``/drip?n=1000&s=5`` with the same over five seconds; ``PUT`` with
-the digest of what was sent.  With a certificate it speaks TLS.
+bytes of `content`; ``/drip?n=1000&s=5`` with the same over five seconds; ``PUT
+/digest`` with the digest of what was sent.  ``/late?n=1000&s=5`` is ``/bytes`` five
+seconds later.  ``/echo`` is switched to another protocol, in which the server says its
+name and a line end, and then what it hears.  With a certificate it speaks TLS.
 """
 
 import asyncio
@@ -12,6 +14,7 @@ import hashlib
 import random
 import ssl
 import sys
+import zlib
 from urllib.parse import parse_qs, urlsplit
 
 from tests.support.web_server import WebServer
@@ -68,23 +71,47 @@ class _Visit:
         url = urlsplit(target)
         query = parse_qs(url.query)
         if method == "PUT":
-            await self._say((await self._digest(head)).encode())
+            await self._take(head, url.path, url.query)
         elif url.path == "/bytes":
             await self._stream(int(query["n"][0]), 0.0)
         elif url.path == "/drip":
             await self._stream(int(query["n"][0]), float(query["s"][0]))
+        elif url.path == "/late":
+            await asyncio.sleep(float(query["s"][0]))
+            await self._stream(int(query["n"][0]), 0.0)
+        elif url.path == "/echo":
+            await self._echo()
         else:
             await self._say(f"{self._name} {url.query}\n".encode())
 
-    async def _digest(self, head: str) -> str:
-        """That of the body, which may be larger than memory."""
+    async def _take(self, head: str, path: str, query: str) -> None:
+        """Read the body, which may be larger than memory, and tell what it was."""
         lines = dict(each.split(": ", 1) for each in head.split("\r\n")[1:] if each)
-        left, found = int(lines["Content-Length"]), hashlib.sha256()
+        left, found, crc = int(lines["Content-Length"]), hashlib.sha256(), 0
         while left:
-            data = await self._reader.readexactly(min(left, len(BLOCK)))
+            data = await self._reader.read(min(left, len(BLOCK)))
+            if not data:
+                raise ConnectionError("the connection ended before the body did")
             found.update(data)
+            crc = zlib.crc32(data, crc)
             left -= len(data)
-        return found.hexdigest()
+        if path == "/digest":
+            await self._say(found.hexdigest().encode())
+        else:
+            await self._say(f"{self._name} {query} {crc:x}\n".encode())
+
+    async def _echo(self) -> None:
+        """Switch the protocol; return at the client's end."""
+        self._writer.write(
+            b"HTTP/1.1 101 Switching Protocols\r\n"
+            b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+        )
+        data = f"{self._name}\n".encode()
+        while data:
+            self._writer.write(data)
+            await self._writer.drain()
+            data = await self._reader.read(len(BLOCK))
+        raise ConnectionError("the client has left")
 
     async def _say(self, body: bytes) -> None:
         self._begin(len(body))

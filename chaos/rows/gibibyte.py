@@ -50,7 +50,7 @@ def fetched(client: socket.socket) -> str:
 
 def sent(client: socket.socket) -> str:
     """The digest that the server has of what was sent."""
-    head = f"PUT / HTTP/1.1\r\nHost: test\r\nContent-Length: {SIZE}\r\n\r\n"
+    head = f"PUT /digest HTTP/1.1\r\nHost: test\r\nContent-Length: {SIZE}\r\n\r\n"
     client.sendall(head.encode())
     for _ in range(SIZE // len(BLOCK)):
         client.sendall(BLOCK)

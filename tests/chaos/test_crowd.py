@@ -1,5 +1,6 @@
 """Crowds account for each of their clients."""
 
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -11,6 +12,7 @@ from chaos.resetting_server import ResettingServer
 from chaos.site import Site
 from chaos.stream_server import StreamServer
 from tests.support.load import TLS
+from tests.support.program import OwnProgram
 
 
 @pytest.mark.process
@@ -55,6 +57,45 @@ def test_streams_begin_until_they_are_told_to_leave() -> None:
             ends = [each.what for each in crowd.stop()]
     assert set(ends) <= {"whole"}
     assert len(ends) <= 6
+
+
+@pytest.mark.process
+def test_switched_protocols() -> None:
+    """Their servers are told, and whether a client or a peer ended them."""
+    with StreamServer("anna") as anna, Crowd("socket", anna.port, 3) as sockets:
+        assert {each.what for each in sockets.stop()} == {"open anna"}
+        with Crowd("socket", anna.port, 3) as sockets:
+            anna.kill()
+            time.sleep(0.5)  # they notice before the row ends them
+            ends = {each.what for each in sockets.stop()}
+    assert ends <= {"ended anna", "reset anna"}
+
+
+#: Tells each client that it is too slow.
+TOO_SLOW = """
+import socket
+with socket.create_server(("127.0.0.1", 0)) as server:
+    print(server.getsockname()[1], flush=True)
+    while True:
+        with server.accept()[0] as client:
+            client.recv(65536)
+            client.sendall(b"HTTP/1.1 408 Request Timeout\\r\\n\\r\\n")
+"""
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("kind", ["heads", "bodies"])
+def test_requests_that_never_end(kind: str) -> None:
+    """They stay, or come again once they were told that they are too slow."""
+    with StreamServer("anna") as anna, Crowd(kind, anna.port, 3) as crowd:
+        assert Counter(each.what for each in crowd.stop()) == {"open": 3}
+    with (
+        OwnProgram([sys.executable, "-c", TOO_SLOW]) as server,
+        Crowd(kind, int(server.said), 1) as crowd,
+    ):
+        time.sleep(1.0)
+        ends = Counter(each.what for each in crowd.stop())
+    assert ends["told 408"] > 1
 
 
 @pytest.mark.process
