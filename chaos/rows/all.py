@@ -14,6 +14,7 @@ from chaos.rows import (
     gibibyte,
     greedy_consul,
     half_handshakes,
+    http_instance_killed,
     hung,
     idle_crowd,
     instance_killed,
@@ -65,6 +66,7 @@ ROWS = {
         nonces.ROW,
         drained.ROW,
         *reloaded.ROWS,
+        *http_instance_killed.ROWS,
         soak.ROW,
     )
 }
