@@ -4,15 +4,16 @@ import os
 import random
 import signal
 import time
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from attrs import define
 
 from chaos.crowd import Crowd
 from chaos.row import Row
 from chaos.scene import SERVICE, Scene
-from chaos.site import Site
 from chaos.stream_server import StreamServer
 from chaos.traffic import require_faultless
 from tests.end_to_end.registrar import Registrar
@@ -21,13 +22,21 @@ from tests.support.load import TLS, Address, Outcome, connect
 from tests.support.ports import free_ports
 from tests.support.waiting import eventually
 
-#: In one round of load; there are as many rounds as connections enough take.
+#: In one round of load; there are as many rounds as requests enough take.
 RELOADS = 30
 TAKEOVERS = 5
 
-#: Rounds and connections, in the full form and in the quick one.
+#: Rounds and requests, in the full form and in the quick one.
 ROUNDS = (4, 1)
-CONNECTIONS = (40_000, 8_000)
+REQUESTS = (40_000, 8_000)
+
+#: The clients: each makes a connection for each request, or most keep theirs, which
+#: the gateway that is replaced closes behind an answer.
+NEW = {"new": 12, "kept": 0}
+KEPT = {"new": 2, "kept": 9, "body": 30_000}
+
+#: The options of HTTP mode.
+HTTP = ",mode=http"
 
 #: Between two of them, in seconds.
 PAUSES = (0.02, 0.2)
@@ -49,8 +58,8 @@ class Family:
     workers: int
     ports: tuple[int, int]
     gateways: list[Gateway]
-    #: What its clients are served TLS with.
-    site: Site | None = None
+    #: What all its mappings have, each option with a comma before it.
+    options: str = ""
     reloads: int = 0
 
     def succeed(self) -> None:
@@ -66,7 +75,10 @@ class Family:
         self.gateways.append(gateway)
 
     def reload(self) -> None:
-        """Change its file: a mapping comes or goes, another one is altered."""
+        """Change its file: a mapping comes or goes, another one is altered.
+
+        In HTTP mode its clients' next requests are another route's besides.
+        """
         self.reloads += 1
         self.write()
         os.kill(self.gateways[-1].pid, signal.SIGHUP)
@@ -74,18 +86,23 @@ class Family:
     def write(self) -> None:
         """The file; it is replaced as a whole."""
         main, other = self.ports
-        tls = "" if self.site is None else f",tls={self.site.pem}"
-        maps = [f"{main}:{SERVICE},connect-timeout={2 + self.reloads % 2}s{tls}"]
-        if self.reloads % 2:
+        odd = self.reloads % 2
+        maps = [f"{main}:{SERVICE},connect-timeout={2 + odd}s{self.options}"]
+        if odd:
             maps.append(f"{other}:{SERVICE}")
-        listed = ", ".join(f'"{each}"' for each in maps)
+        text = f'consul = ["127.0.0.1:{self.agent_port}"]\ndrain-timeout = "60s"\n'
+        # Lists of strings are written alike in TOML.
+        text += f"map = {maps}\n"
+        if odd and HTTP in self.options:
+            text += f"route = {[f'{main}:test={SERVICE}']}\n"
         new = self.config.with_suffix(".new")
-        consul = f'consul = ["127.0.0.1:{self.agent_port}"]'
-        new.write_text(f'{consul}\ndrain-timeout = "60s"\nmap = [{listed}]\n')
+        new.write_text(text)
         new.replace(self.config)
 
 
-def play(scene: Scene, *, workers: int = 1, tls: bool = False) -> None:
+def play(
+    scene: Scene, *, workers: int = 1, tls: bool = False, http: bool = False
+) -> None:
     """Do both in any order, with slow answers under way."""
     agent, servers = scene.consul(), scene.servers(kind=StreamServer)
     registrar = Registrar(agent)
@@ -93,14 +110,16 @@ def play(scene: Scene, *, workers: int = 1, tls: bool = False) -> None:
         registrar.add(SERVICE, each)
     main, other = free_ports(2)
     config = scene.home / "gateway.toml"
-    site = scene.site() if tls else None
-    family = Family(scene, config, agent.port, workers, (main, other), [], site)
+    options = f",tls={scene.site().pem}" if tls else ""
+    if http:
+        options += HTTP
+    family = Family(scene, config, agent.port, workers, (main, other), [], options)
     address: Address = f"{TLS}{main}" if tls else main
     family.write()
     family.succeed()
     path = f"/drip?n=20000&s={LASTS}"
     with Crowd("stream", address, MOST, at_once=STREAMS, path=path) as crowd:
-        outcome = rounds(scene, family, address)
+        outcome = rounds(scene, family, address, KEPT if http else NEW)
         streams = [each.what for each in crowd.stop()]
     whole = sum(each == "whole" for each in streams)
     scene.report.count(len(streams), len(streams) - whole)
@@ -109,16 +128,18 @@ def play(scene: Scene, *, workers: int = 1, tls: bool = False) -> None:
     judge(scene, family)
 
 
-def rounds(scene: Scene, family: Family, address: Address) -> Outcome:
+def rounds(
+    scene: Scene, family: Family, address: Address, clients: Mapping[str, int]
+) -> Outcome:
     """As many rounds as it takes."""
     quick = int(scene.quick)
     done, outcome = 0, Outcome()
-    while done < ROUNDS[quick] or len(outcome) < CONNECTIONS[quick]:
-        with scene.traffic(address, new=12, kept=0, pause=0.002) as traffic:
+    while done < ROUNDS[quick] or len(outcome) < REQUESTS[quick]:
+        with scene.traffic(address, **clients, pause=0.002) as traffic:
             one_round(family)
             outcome += traffic.stop()
         done += 1
-    scene.report.at_least("connections", len(outcome), CONNECTIONS[quick])
+    scene.report.at_least("requests", len(outcome), REQUESTS[quick])
     return outcome
 
 
@@ -181,24 +202,27 @@ def judge(scene: Scene, family: Family) -> None:
     last.stop()
 
 
-ROWS = (
-    *(
-        Row(
-            "reloaded" if workers == 1 else f"reloaded-{workers}-workers",
-            "SIGHUP and takeovers under load, 20 to 200 ms apart"
-            + (f"; {workers} workers" if workers > 1 else ""),
-            partial(play, workers=workers),
-            descriptors=8192,
-            limit=900.0,
-        )
-        for workers in (1, 2)
-    ),
-    Row(
-        "reloaded-tls",
-        "SIGHUP and takeovers under load, 20 to 200 ms apart; TLS",
-        partial(play, tls=True),
+def _row(name: str, more: str, *, only_full: bool = False, **how: Any) -> Row:
+    return Row(
+        name,
+        f"SIGHUP and takeovers under load, 20 to 200 ms apart{more}",
+        partial(play, **how),
         descriptors=8192,
         limit=900.0,
+        only_full=only_full,
+    )
+
+
+ROWS = (
+    _row("reloaded", ""),
+    _row("reloaded-2-workers", "; 2 workers", workers=2),
+    _row("reloaded-tls", "; TLS", tls=True, only_full=True),
+    _row("http-reloaded", "; HTTP mode", http=True),
+    _row(
+        "http-reloaded-2-workers",
+        "; HTTP mode, 2 workers",
+        http=True,
+        workers=2,
         only_full=True,
     ),
 )
