@@ -52,7 +52,7 @@ ROWS = {
         hung.ROW,
         unreachable.ROW,
         resetting.ROW,
-        flapping.ROW,
+        *flapping.ROWS,
         *exhausted.ROWS,
         *slow_clients.ROWS,
         *deaf_clients.ROWS,

@@ -24,11 +24,12 @@ EACH_TLS = 128.0
 SERVED = 0.1
 
 
-def play(scene: Scene, *, tls: bool = False) -> None:
+def play(scene: Scene, *, tls: bool = False, mapping: str = "") -> None:
     """Let them ask, and serve others meanwhile."""
     count = int(scene.either(200, 100))
     servers = scene.servers(kind=StreamServer)
-    usual = scene.usual(servers=servers, site=scene.site() if tls else None)
+    site = scene.site() if tls else None
+    usual = scene.usual(servers=servers, site=site, mapping=mapping)
     with scene.traffic(usual.address) as traffic:
         time.sleep(1.0)
         traffic.stop()
@@ -60,5 +61,11 @@ ROWS = (
         "deaf-clients-tls",
         "clients that never read ask for 50 MB each; TLS",
         partial(play, tls=True),
+    ),
+    Row(
+        "http-deaf",
+        "clients that never read ask for 50 MB each; HTTP mode",
+        partial(play, mapping=",mode=http"),
+        only_full=True,
     ),
 )

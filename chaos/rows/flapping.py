@@ -1,6 +1,7 @@
 """A service whose registrations change all the time."""
 
 import time
+from functools import partial
 
 from chaos.processes import measured
 from chaos.row import Row
@@ -22,7 +23,7 @@ BURST = 5.0
 CPU = 20.0
 
 
-def play(scene: Scene) -> None:
+def play(scene: Scene, *, mapping: str = "") -> None:
     """One of four instances joins and leaves all the time."""
     agent = scene.consul()
     registrar = Registrar(agent)
@@ -32,7 +33,7 @@ def play(scene: Scene) -> None:
     relay = scene.enter(ConsulRelay(agent.port))
     (port,) = free_ports(1)
     gateway = scene.gateway(
-        f"--consul=127.0.0.1:{relay.port}", f"--map={port}:{SERVICE}"
+        f"--consul=127.0.0.1:{relay.port}", f"--map={port}:{SERVICE}{mapping}"
     )
     time.sleep(1.5)  # the bucket is full again
     before = len(relay.queries(SERVICE))
@@ -65,4 +66,14 @@ def flap(scene: Scene, registrar: Registrar, server: WebServer) -> int:
     return count
 
 
-ROW = Row("flapping", "an instance joins or leaves 20 times a second", play)
+_DONE = "an instance joins or leaves 20 times a second"
+
+ROWS = (
+    Row("flapping", _DONE, play),
+    Row(
+        "http-flapping",
+        f"{_DONE}; HTTP mode",
+        partial(play, mapping=",mode=http"),
+        only_full=True,
+    ),
+)

@@ -2,6 +2,7 @@
 
 import resource
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 
@@ -46,6 +47,9 @@ QUIET = 11.0
 #: An idle limit, so that it has to be kept; none of them reaches it.
 IDLE = 600
 
+#: The same in HTTP mode, between two requests.
+HTTP = ["--mode=http", f"--keepalive-timeout={IDLE}s"]
+
 
 @frozen
 class _Measured:
@@ -59,11 +63,14 @@ class _Measured:
     lag: float
 
 
-def play(scene: Scene, *, workers: bool = False) -> None:
+def play(scene: Scene, *, workers: bool = False, http: bool = False) -> None:
     """Measure other clients and the gateway, before and while they are there."""
     count, processes = _size(scene, workers)
     admin, busy, idle = free_ports(3)
-    gateway = _gateway(scene, admin, busy, idle, processes)
+    options = [*HTTP] if http else [f"--idle-timeout={IDLE}s"]
+    if processes > 1:
+        options.append(f"--workers={processes}")
+    gateway = _gateway(scene, admin, busy, idle, options)
     lasts = scene.either(20.0, 2.5)
     before = others(scene, busy, lasts)
     empty = memory(gateway)
@@ -90,7 +97,9 @@ def _size(scene: Scene, workers: bool) -> tuple[int, int]:
     return min(count, processes * room), processes
 
 
-def _gateway(scene: Scene, admin: int, busy: int, idle: int, processes: int) -> Gateway:
+def _gateway(
+    scene: Scene, admin: int, busy: int, idle: int, options: Sequence[str]
+) -> Gateway:
     """A gateway with two mappings of the same four servers."""
     agent = scene.consul()
     registrar = Registrar(agent)
@@ -101,9 +110,8 @@ def _gateway(scene: Scene, admin: int, busy: int, idle: int, processes: int) -> 
         f"--admin=127.0.0.1:{admin}",
         f"--map={busy}:{SERVICE}",
         f"--map={idle}:{SERVICE}",
-        f"--idle-timeout={IDLE}s",
         "--connection-log=off",
-        *([f"--workers={processes}"] if processes > 1 else []),
+        *options,
     )
 
 
@@ -142,5 +150,12 @@ ROWS = (
         partial(play, workers=True),
         descriptors=19_000,
         limit=600.0,
+    ),
+    Row(
+        "http-idle-crowd",
+        "50,000 clients between two requests, or as many as can be; HTTP mode",
+        partial(play, http=True),
+        descriptors=12_000,
+        only_full=True,
     ),
 )
