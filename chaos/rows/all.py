@@ -14,7 +14,10 @@ from chaos.rows import (
     gibibyte,
     greedy_consul,
     half_handshakes,
+    http_drained,
+    http_frozen,
     http_instance_killed,
+    http_slow_heads,
     hung,
     idle_crowd,
     instance_killed,
@@ -67,6 +70,9 @@ ROWS = {
         drained.ROW,
         *reloaded.ROWS,
         *http_instance_killed.ROWS,
+        http_drained.ROW,
+        http_frozen.ROW,
+        http_slow_heads.ROW,
         soak.ROW,
     )
 }

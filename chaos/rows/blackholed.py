@@ -3,6 +3,8 @@
 import time
 from functools import partial
 
+from attrs import frozen
+
 from chaos.firewall import dropping, host
 from chaos.report import Report
 from chaos.row import Row
@@ -33,15 +35,44 @@ AGAIN = 10.0
 CLEAN = 3.0
 
 
-def play(scene: Scene, *, tls: bool = False) -> None:
+@frozen
+class Mode:
+    """What clients do, and what may become of it."""
+
+    #: The mapping's options beside `TIMEOUT`.
+    options: str
+    #: Clients with a connection for each request, and such that keep theirs.
+    new: int
+    kept: int
+    #: Most requests that fail of those that are under way when it vanishes.
+    cut: int
+    #: Most that a request may take, in seconds.
+    slowest: float
+
+
+#: A connection that was made is not made again.
+TCP = Mode("idle-timeout=3s", CLIENTS, 0, CLIENTS, TIMEOUT + GRACE)
+
+#: A request that gets no response is sent again to another instance, which may be after
+#: a connect that got no answer either.
+HTTP = Mode(
+    f"mode=http,response-timeout={TIMEOUT:.0f}s,retry-on=timeout,eject-5xx=3",
+    CLIENTS // 4,
+    CLIENTS,
+    0,
+    2 * TIMEOUT + GRACE,
+)
+
+
+def play(scene: Scene, *, mode: Mode = TCP, tls: bool = False) -> None:
     """One of three is away for a while."""
     usual = scene.usual(
-        mapping=f",connect-timeout={TIMEOUT:.0f}s,idle-timeout=3s",
+        mapping=f",connect-timeout={TIMEOUT:.0f}s,{mode.options}",
         servers=scene.servers(hosts=HOSTS),
         site=scene.site() if tls else None,
     )
     report = scene.report
-    with scene.traffic(usual.address, new=CLIENTS, kept=0) as traffic:
+    with scene.traffic(usual.address, new=mode.new, kept=mode.kept) as traffic:
         time.sleep(1.0)
         begun = time.monotonic()
         time.sleep(CLEAN)
@@ -54,23 +85,25 @@ def play(scene: Scene, *, tls: bool = False) -> None:
         time.sleep(scene.either(5.0, 1.0))
         outcome = traffic.stop()
     report.at_most("restored after", trusted - healed, AGAIN, "s")
-    ejected = usual.gateway.find(r"web-anna@.* ejected: 3 consecutive connect failures")
+    ejected = usual.gateway.find(r"web-anna@.* ejected: 3 consecutive ")
     report.require("log names 3 failures", bool(ejected))
     clean = len(between(outcome, begun, vanished)) / (vanished - begun)
     report.note("clean rate", clean, "/s")
     report.at_most(
         "half of it after", time_to_half(outcome, vanished, clean), HALF, "s"
     )
-    judge(report, outcome, vanished, healed)
+    judge(report, mode, outcome, vanished, healed)
 
 
-def judge(report: Report, outcome: Outcome, vanished: float, healed: float) -> None:
+def judge(
+    report: Report, mode: Mode, outcome: Outcome, vanished: float, healed: float
+) -> None:
     """No client may wait for long, and in the end all is as it was."""
     after = outcome.begun_after(vanished)
     report.at_most("failed of those begun after", len(after.failed()), 0)
-    report.at_most("cut in flight", len(outcome.failed()), CLIENTS)
+    report.at_most("cut in flight", len(outcome.failed()), mode.cut)
     report.at_most("wrong", len(outcome.wrong()), 0)
-    report.at_most("slowest", slowest(after), TIMEOUT + GRACE, "s")
+    report.at_most("slowest", slowest(after), mode.slowest, "s")
     again = outcome.begun_after(healed).servers()[NAMES[0]]
     report.at_least("used again", again, 1)
 
@@ -100,6 +133,13 @@ ROWS = (
         "blackholed-tls",
         f"packets from and to one of three instances vanish for {AWAY:.0f} s; TLS",
         partial(play, tls=True),
+        needs=("nft",),
+        only_full=True,
+    ),
+    Row(
+        "http-blackholed",
+        f"packets from and to one of three instances vanish for {AWAY:.0f} s; HTTP",
+        partial(play, mode=HTTP),
         needs=("nft",),
         only_full=True,
     ),
