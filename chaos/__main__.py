@@ -3,8 +3,10 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
+from chaos import results
 from chaos.playing import Form
 from chaos.row import Row
 from chaos.rows.all import ROWS
@@ -22,7 +24,9 @@ def main() -> None:
         return
     whole = not (told.quick or told.only)
     rows = chosen(told.only, told.quick)
-    sys.exit(run(rows, Form(told.quick), RESULTS if whole else None))
+    output = RESULTS if whole or told.update else None
+    write = partial(results.update, order=list(ROWS)) if told.update else results.write
+    sys.exit(run(rows, Form(told.quick), output, write))
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -32,9 +36,15 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--list", action="store_true", help="name the rows, and end")
     parser.add_argument(
         "--only", nargs="+", action="extend", choices=ROWS, metavar="NAME",
-        help="only these rows; nothing is written",
+        help="only these rows; nothing is written without --update",
     )  # fmt: skip
-    return parser.parse_args(arguments)
+    parser.add_argument("--update", action="store_true",
+        help="with --only: replace these rows in the results",
+    )  # fmt: skip
+    told = parser.parse_args(arguments)
+    if told.update and (told.quick or not told.only):
+        parser.error("--update needs --only, and rows in full")
+    return told
 
 
 def chosen(only: Sequence[str] | None, quick: bool = False) -> list[Row]:

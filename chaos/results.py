@@ -18,18 +18,55 @@ from chaos.scene import consul_binary
 from chaos.table import summary, table
 from tests.support.binaries import find_consul
 
+_JSON = "results.json"
+
+#: On what, and when, a row was played by itself.
+_APART = "played"
+
 
 def write(directory: Path, reports: Sequence[Report]) -> None:
     """Write ``tables.md`` and ``results.json``."""
     directory.mkdir(parents=True, exist_ok=True)
-    machine = about()
-    rows = [asdict(each) | {"verdict": each.verdict} for each in reports]
+    _write(directory, about(), list(map(_row, reports)))
+
+
+def update(directory: Path, reports: Sequence[Report], order: Sequence[str]) -> None:
+    """Replace these rows of the results that `write` left, or add them.
+
+    `order` are the names of all rows there may be.
+    """
+    old = json.loads((directory / _JSON).read_text())
+    rows = {each["name"]: each for each in old["rows"]}
+    rows |= {each.name: _row(each) | {_APART: about()} for each in reports}
+    listed = [rows[name] for name in order if name in rows]
+    _write(directory, old["about"], listed)
+
+
+def _row(report: Report) -> dict[str, Any]:
+    return asdict(report) | {"verdict": report.verdict}
+
+
+def _write(
+    directory: Path, machine: dict[str, Any], rows: Sequence[dict[str, Any]]
+) -> None:
     whole = {"about": machine, "rows": rows}
     text = json.dumps(whole, indent=1, ensure_ascii=False)
-    (directory / "results.json").write_text(f"{text}\n")
-    on = ", ".join(f"{key} {value}" for key, value in machine.items())
-    page = f"{summary(reports)} ({on}).\n\n{table(reports)}"
-    (directory / "tables.md").write_text(page)
+    (directory / _JSON).write_text(f"{text}\n")
+    reports = [_report(each) for each in rows]
+    page = f"{summary(reports)} ({_said(machine)}).\n"
+    for when in sorted({_said(each[_APART]) for each in rows if _APART in each}):
+        names = [row["name"] for row in rows if _said(row.get(_APART, {})) == when]
+        page += f"\nPlayed by themselves: {', '.join(names)} ({when}).\n"
+    (directory / "tables.md").write_text(f"{page}\n{table(reports)}")
+
+
+def _report(row: dict[str, Any]) -> Report:
+    own = {key: row[key] for key in row if key not in ("verdict", _APART)}
+    return Report.from_json(json.dumps(own))
+
+
+def _said(machine: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in machine.items())
 
 
 def about() -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
@@ -17,8 +17,16 @@ from chaos.table import summary, table
 INTERRUPTED = 130
 
 
-def run(rows: Sequence[Row], form: Form, output: Path | None) -> int:
-    """The exit status: 0 if all rows are met."""
+Write = Callable[[Path, Sequence[Report]], None]
+
+
+def run(
+    rows: Sequence[Row],
+    form: Form,
+    output: Path | None,
+    write: Write = results.write,
+) -> int:
+    """The exit status: 0 if all rows are met; then `write` has written to `output`."""
     for which in (signal.SIGINT, signal.SIGTERM):
         signal.signal(which, _interrupt)
     reports: list[Report] = []
@@ -38,7 +46,7 @@ def run(rows: Sequence[Row], form: Form, output: Path | None) -> int:
     if interrupted:
         return INTERRUPTED
     if output is not None:
-        results.write(output, reports)
+        write(output, reports)
         print(f"written to {output}")
     return 0 if all(each.met for each in reports) else 1
 

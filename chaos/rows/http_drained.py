@@ -107,4 +107,5 @@ ROW = Row(
     "one of four instances is put in maintenance, one is deregistered, while requests,"
     " slow and late answers and WebSockets go on; HTTP mode",
     play,
+    waits=True,
 )

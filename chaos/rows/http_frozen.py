@@ -84,4 +84,5 @@ ROW = Row(
     "http-frozen",
     "an instance is stopped by SIGSTOP, unknown to Consul; then it goes on; HTTP mode",
     play,
+    only_full=True,
 )

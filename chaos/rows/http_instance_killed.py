@@ -67,6 +67,7 @@ ROWS = tuple(
         f"one of {len(NAMES)} instances is killed each second, and stays registered;"
         f" HTTP mode{more}",
         partial(play, workers=workers),
+        only_full=workers > 1,
     )
     for workers, suffix, more in ((1, "", ""), (2, "-2-workers", ", 2 workers"))
 )

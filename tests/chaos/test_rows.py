@@ -42,6 +42,14 @@ def test_quick_rows() -> None:
     assert chosen(["reloaded-tls"], quick=True) == [ROWS["reloaded-tls"]]
 
 
+def test_rows_that_are_played_by_themselves_are_whole() -> None:
+    """Results are of the full form, and of rows that were named."""
+    assert parse(["--only", "silence", "--update"]).update
+    for wrong in (["--update"], ["--quick", "--only", "silence", "--update"]):
+        with pytest.raises(SystemExit):
+            parse(wrong)
+
+
 def test_a_row_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     """The error lists the rows."""
     with pytest.raises(SystemExit):

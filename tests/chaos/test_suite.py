@@ -66,3 +66,23 @@ def test_what_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     page = (tmp_path / "results" / "tables.md").read_text()
     assert page.startswith("1 of 1 rows met (kernel 6.1).\n\n| row |")
     assert '"verdict": "met"' in (tmp_path / "results" / "results.json").read_text()
+
+
+def test_results_of_rows_played_by_themselves(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """They replace those of the whole suite, or are new, each with its own date."""
+    days = iter(["Monday", "Tuesday", "Wednesday"])
+    monkeypatch.setattr(results, "about", lambda: {"date": next(days)})
+    results.write(tmp_path, [Report("one", "a", trouble="x"), Report("three", "c")])
+    order = ["one", "two", "three"]
+    results.update(tmp_path, [Report("two", "b", requests=7)], order)
+    results.update(tmp_path, [Report("one", "a")], order)
+    head, by_themselves, again, table = (
+        (tmp_path / "tables.md").read_text().split("\n\n", 3)
+    )
+    assert head == "3 of 3 rows met (date Monday)."
+    assert by_themselves == "Played by themselves: two (date Tuesday)."
+    assert again == "Played by themselves: one (date Wednesday)."
+    places = [table.index(f"| {name} |") for name in order]
+    assert places == sorted(places)
