@@ -48,7 +48,6 @@ class ClientHeaders:
     """
 
     __slots__ = (
-        "_fixed",
         "_options",
         "_port",
         "_scheme",
@@ -64,11 +63,10 @@ class ClientHeaders:
         #: The peer's own address and scheme.
         self.address = address
         self.own_scheme = scheme
-        self._scheme = scheme.encode()
-        self._port = b"%d" % port
+        self._scheme = b"https" if scheme == "https" else b"http"
+        self._port = port
         #: Whether what the peer says of its client is believed.
         self.is_trusted = options.trusts is not None and options.trusts(address)
-        self._fixed = _lines(address.encode(), self._scheme, self._port, b"")
 
     def lines(self, fields: Fields, options: ForwardingOptions | None = None) -> bytes:
         """The lines for a request, each with its end.
@@ -80,7 +78,8 @@ class ClientHeaders:
         if self.is_trusted and fields.forwarded:
             fixed = self._completed(fields, options)
         else:
-            fixed = self._fixed
+            port = b"%d" % self._port
+            fixed = _lines(self.address.encode(), self._scheme, port, b"")
             if fields.host is not None:
                 fixed += b"X-Forwarded-Host: %b\r\n" % fields.host.text
         if options.forwarded:
@@ -121,7 +120,7 @@ class ClientHeaders:
         told = self._told_scheme(fields)
         port = _last(fields, _PORT)
         if not (port.isdigit() and len(port) < 6 and int(port) <= _LAST_PORT):
-            port = _SCHEMES[told] if told else self._port
+            port = _SCHEMES[told] if told else b"%d" % self._port
         before = b"".join(b"%b, " % each for each in _values(fields, _FOR))
         fixed = _lines(
             self.address.encode(),

@@ -130,6 +130,13 @@ class RequestReader(OrdinaryRequests):
             self._refuse(refused)
         return True
 
+    def _forget(self) -> None:
+        """Free what the next request would be compared with."""
+        self._plan = None
+        self._body = self._request_id = b""
+        self._planner.forget()
+        self._texts.forget()
+
     def _pass_body(self, data: bytes) -> None:
         """Pass on more of the request's body."""
         exchange = self._begun

@@ -46,6 +46,13 @@ class LimitedSide(AnsweringSide):
     _plan: Plan | None
 
     @abstractmethod
+    def _forget(self) -> None:
+        """Free what the next request would be compared with.
+
+        That is more than half of the memory of a client that has no request.
+        """
+
+    @abstractmethod
     def _go_on(self) -> None:
         """Serve what the client has sent meanwhile, once there is room for answers."""
 
@@ -95,9 +102,7 @@ class LimitedSide(AnsweringSide):
         elif waited >= http.keepalive_timeout > 0:
             self._begin_closing(Termination.DONE)
         elif waited >= _IDLE and self._plan is not None:
-            # Nearly half of the memory of a client that has no request.
-            self._plan = None
-            self._texts.forget()
+            self._forget()
 
     def check_progress(self, now: float, received: int, least: int) -> None:
         """End the connection if bodies have come to a standstill, or nearly so.

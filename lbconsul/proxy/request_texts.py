@@ -7,6 +7,9 @@ from lbconsul.http.request import RequestHead
 from lbconsul.net.sockets import address_text
 from lbconsul.proxy.client_info import ClientInfo
 
+#: The facts of nearly all clients: one for all saves memory.
+_NONE: dict[str, str] = {}
+
 
 class RequestTexts:
     """What the lines of one client's requests have in common.
@@ -40,6 +43,7 @@ class RequestTexts:
         """Free what a line needs only if the next request is like the last one."""
         self._head = None
         self.line = self.host = self.referer = self.user_agent = ""
+        self.client = self._peer = ""
 
     def read(self, head: RequestHead | None, raw: bytes) -> None:
         """Make those of a request; without a `head` it is not valid, or cut."""
@@ -72,10 +76,11 @@ class RequestTexts:
         if not self._peer:
             self._peer = address_text(address)
         self.client = self._peer
-        facts = self.facts = {} if self._info is None else self._info.facts()
+        facts = self.facts = _NONE if self._info is None else self._info.facts()
         if headers.is_trusted and fields is not None:
             told = headers.client(fields)
         if told and isinstance(address, tuple) and told != address[0]:
             self.client = told
             before = facts.get("via")
-            facts["via"] = f"{self._peer}, {before}" if before else self._peer
+            via = f"{self._peer}, {before}" if before else self._peer
+            self.facts = facts | {"via": via}

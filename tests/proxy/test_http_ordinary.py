@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from twisted.logger import LogEvent, capturedLogs
 
+from lbconsul.proxy import http_time_limits
 from lbconsul.proxy.http_session import HTTPSession
 from lbconsul.proxy.http_upstream import UpstreamConnection
 from lbconsul.stats.http import CLASSES, HTTPStats
@@ -489,3 +490,25 @@ def test_first_requests_that_are_equal() -> None:
             client.hear_message()
             assert settings.last_head is not None
             assert settings.last_head.raw == GET
+
+
+def test_a_client_without_a_request_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It takes less memory then, and its next request is served and told as before."""
+    monkeypatch.setattr(http_time_limits, "_IDLE", 0.05)
+    with capturedLogs() as logs, HTTPStage(idle_timeout=0.4) as stage:
+        client = stage.client()
+        client.say(GET)
+        upstream = stage.upstream()
+        before = upstream.hear()
+        upstream.say(OK)
+        client.hear_message()
+        session = stage.session()
+        eventually(lambda: session._plan is None, "the last head is forgotten")
+        client.say(GET)
+        assert _ID.sub(b"-", upstream.hear()) == _ID.sub(b"-", before)
+        upstream.say(OK)
+        client.hear_message()
+    lines = [each["line"].split() for each in logs if "request_id" in each]
+    assert [each[:4] for each in lines] == [lines[0][:4]] * 2
