@@ -230,8 +230,7 @@ def test_cut_answer_for_a_deaf_client(context: SSL.Context) -> None:
     data = noise(400_000)
     with relay_stage(("plain", "tls"), context, 32768) as stage:
         cut(stage, stage.upstream, stage.client, data)
-        stage.pass_time(HALF_CLOSED + 2)
-        stage.is_over(Termination.HALF_CLOSED, by_upstream=False)
+        stage.runs_out(HALF_CLOSED, Termination.HALF_CLOSED)
         stage.sees(stage.client, "reset")
         assert len(stage.client.received) < len(data)
 
@@ -351,8 +350,7 @@ def test_deaf_peer(encrypted: Stage) -> None:
 def test_deaf_peer_is_idle(encrypted: Stage) -> None:
     """A peer that does not read for the idle timeout is reset: its stream is cut."""
     stuff(encrypted, encrypted.upstream)
-    encrypted.pass_time(IDLE + 2)
-    encrypted.is_over(Termination.IDLE, by_upstream=False)
+    encrypted.runs_out(IDLE, Termination.IDLE)
     encrypted.sees(encrypted.upstream, "reset")
 
 
@@ -368,8 +366,7 @@ def test_idle(stage: Stage) -> None:
     """An idle relay is closed in order, with close_notify."""
     stage.client.say(b"hello")
     stage.hears(stage.upstream, b"hello")
-    stage.pass_time(IDLE + 3)
-    stage.is_over(Termination.IDLE, by_upstream=False)
+    stage.runs_out(IDLE, Termination.IDLE)
     stage.sees(stage.client, "end")
     stage.sees(stage.upstream, "end")
     assert stage.moved == (5, 0)

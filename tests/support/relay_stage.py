@@ -195,6 +195,22 @@ class Stage:
             if not self.over:
                 self.relay.check(self.reactor.seconds())
 
+    def runs_out(self, limit: float, termination: Termination) -> None:
+        """Pass time until a limit ends the relay, and not before.
+
+        It counts from when bytes last moved, by the relay's own reckoning: peers'
+        kernels acknowledge after some milliseconds what is not read, such as session
+        tickets, whatever the time is here.
+        """
+
+        def step() -> bool:
+            self.pass_time(1)
+            return bool(self.over)
+
+        self.until(step, "the relay's end")
+        assert self.reactor.seconds() - self.relay.moved_at == limit
+        self.is_over(termination, by_upstream=False)
+
     def hears(self, peer: Peer, data: bytes) -> None:
         """Turn until a peer has heard so much, and compare."""
 
