@@ -9,6 +9,7 @@ import pytest
 
 import lbconsul
 from lbconsul.config.model import TLS, ProxyProtocol
+from lbconsul.net.poller import EpollPoller
 from lbconsul.net.proxy_v2 import build_v2
 from tests.support.certificates import Authority
 from tests.support.python_calls import calls_per_connection, calls_per_request
@@ -83,19 +84,23 @@ def test_calls_of_a_connection_with_tls(tmp_path: Path) -> None:
     assert calls <= MOST_WITH_TLS
 
 
-#: The calls of a small message to or from a client with TLS: two of the poller, then
-#: those of the side down to OpenSSL's function.
-MOST_OF_A_MESSAGE = 6
+#: The calls of a small message to or from a client with TLS: the poller's, then those
+#: of the side down to OpenSSL's function.
+MOST_OF_A_MESSAGE = 5
 
 
 def test_calls_of_a_message_over_tls() -> None:
     """A message on a kept connection with TLS costs no more calls than it did."""
     package = lbconsul.__path__[0]
+    # Asked for in each turn, of which it may take several until the message arrives.
+    of_turns = EpollPoller.fileno.__code__
     counted = 0
 
     def count(frame: FrameType, event: str, argument: object) -> None:
         nonlocal counted
-        counted += event == "call" and frame.f_code.co_filename.startswith(package)
+        code = frame.f_code
+        if event == "call" and code is not of_turns:
+            counted += code.co_filename.startswith(package)
 
     with relay_stage(("tls", "plain"), server_context()) as stage:
         stage.client.say(b"first")
