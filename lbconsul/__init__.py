@@ -4,6 +4,7 @@ The rooms, from the ground up; each imports only from those above it:
 
 * `errors`: what an operator can act on, one class for each.
 * `steps`: long work in steps, and how to finish it at once.
+* `version`: the version.
 * `text`: texts from outside, made fit for one line.
 * `config`: the options, their grammar, and the configuration as values.
 * `balance`: decides which upstream a connection gets; does no I/O.
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from lbconsul.process.clock import use_monotonic_clock
     from lbconsul.proxy.factory import ProxyFactory
     from lbconsul.service import Gateway
+    from lbconsul.version import __version__ as __version__
 
 __all__ = [
     "TLS",
@@ -90,6 +92,7 @@ __all__ = [
 
 #: Where a name comes from; all others come from ``config.model``.
 _HOMES = {
+    "__version__": "version",
     "CannotListen": "errors",
     "CannotReload": "errors",
     "ConfigError": "errors",
@@ -111,7 +114,7 @@ def __getattr__(name: str) -> object:
     Workers and ``python -m lbconsul status`` import this package too, and need little
     of it.
     """
-    if name not in __all__:
+    if name not in _HOMES and name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     home = import_module(f"{__name__}.{_HOMES.get(name, 'config.model')}")
     value: object = getattr(home, name)

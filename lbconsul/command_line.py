@@ -26,6 +26,7 @@ from lbconsul.logs.setup import LogSetup
 from lbconsul.process.argv import conceal
 from lbconsul.process.files import read_file, unreadable
 from lbconsul.text import printable
+from lbconsul.version import __version__
 
 
 class CommandLine(usage.Options):
@@ -88,12 +89,7 @@ class CommandLine(usage.Options):
 
     def opt_version(self) -> None:
         """Show the version and exit."""
-        from importlib.metadata import PackageNotFoundError, version  # only here
-
-        try:
-            print(f"lbconsul {version('lbconsul')}")
-        except PackageNotFoundError:
-            print("lbconsul, version unknown: run from a source tree")
+        print(f"lbconsul {__version__}")
         raise SystemExit(0)
 
     def parseArgs(self, *arguments: str) -> None:

@@ -46,6 +46,7 @@ COMMON = "config errors steps text "
 ROOMS: dict[str, Room] = {
     "errors": room(pure="*"),
     "steps": room(pure="*"),
+    "version": room(pure="*"),
     "text": room(pure="*"),
     "config": room("errors text", pure="*"),
     "balance": room("errors text", pure="*"),
@@ -84,12 +85,13 @@ ROOMS: dict[str, Room] = {
         " slots traffic_messages versioned_catalog",
     ),
     "gateway": room(
-        COMMON + "admin balance consul http logs net process proxy stats tls workers",
+        COMMON
+        + "admin balance consul http logs net process proxy stats tls version workers",
     ),
     "service": room(
         COMMON + "admin balance consul dev gateway logs net process proxy takeover"
     ),
-    "command_line": room(COMMON + "logs process"),
+    "command_line": room(COMMON + "logs process version"),
     "tap": room(
         COMMON + "command_line dev.quickstart gateway process service takeover"
     ),

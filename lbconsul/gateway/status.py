@@ -3,11 +3,10 @@
 import os
 import time
 from collections.abc import Iterable, Iterator
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from attrs import Factory, define, field
+from attrs import Factory, define
 from twisted.internet.defer import Deferred, succeed
 
 from lbconsul.admin.status_model import (
@@ -46,6 +45,7 @@ from lbconsul.proxy.saturation import Full
 from lbconsul.proxy.targets import failover_spec
 from lbconsul.stats.mapping import UpstreamStats
 from lbconsul.stats.traffic import MappingTraffic
+from lbconsul.version import __version__
 
 if TYPE_CHECKING:
     from lbconsul.workers.worker_process import WorkerProcess
@@ -65,7 +65,6 @@ class StatusCollector:
     _changes: str = "off"
     _wall_of_workers: WallClock = Factory(lambda: WallClock(time.monotonic))
     _certificates: CertificateRows = Factory(CertificateRows)
-    _version: str = field(factory=lambda: _own_version())
 
     def gateway(self) -> GatewayStatus:
         """The gateway as a whole."""
@@ -74,7 +73,7 @@ class StatusCollector:
         draining = shown.is_draining
         starting = "starting" if not_ready else "serving"
         return GatewayStatus(
-            version=self._version,
+            version=__version__,
             started=self._wall.at(self._started),
             now=self._wall.now(),
             state="draining" if draining else starting,
@@ -301,10 +300,3 @@ def _pool(failover: Failover, pool: Pool, used: bool) -> PoolStatus:
 def _in_words(ejection: Ejection, clock: WallClock) -> str:
     since, until = clock.at(ejection.since), clock.at(ejection.until)
     return Ejection(ejection.reason, since, until).in_words(clock.now())
-
-
-def _own_version() -> str:
-    try:
-        return version("lbconsul")
-    except PackageNotFoundError:
-        return "not installed"

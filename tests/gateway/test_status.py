@@ -275,18 +275,6 @@ class TestGateway:
         assert (status.ready, status.state) == (False, "draining")
         assert status.not_ready == ("draining: no new clients are accepted",)
 
-    def test_not_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Run from its source it has no version."""
-        from importlib.metadata import PackageNotFoundError
-
-        from lbconsul.gateway import status as collector
-
-        def fail(name: str) -> str:
-            raise PackageNotFoundError(name)
-
-        monkeypatch.setattr(collector, "version", fail)
-        assert StatusStage().collector.gateway().version == "not installed"
-
 
 class TestMappings:
     """What is listened on."""
