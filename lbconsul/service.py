@@ -379,11 +379,11 @@ class Gateway(MultiService):
         self.data_plane.sockets.close()  # the data plane may not have been started
         accepted, closed, leases = self.data_plane.end()
         self._log.info(
-            "stopped: {accepted} connections accepted, {open} closed at the end,"
-            " {leases} leases left",
+            "stopped: {accepted} connections accepted, {open} closed at the end{_bug}",
             accepted=accepted,
             open=closed,
             leases=leases,
+            _bug=f", {leases} leases left" if leases else "",
         )
 
     def stopService(self) -> Deferred[None]:

@@ -1,5 +1,6 @@
 """``twistd lbconsul``: makes the gateway, or checks its configuration."""
 
+import platform
 import sys
 from collections import ChainMap
 from contextlib import ExitStack
@@ -9,9 +10,11 @@ from typing import Any
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 
+import twisted
 from lbconsul.command_line import CommandLine, exit_with
 from lbconsul.config.listen import TCPListen
 from lbconsul.config.model import Config, rows
+from lbconsul.config.render import given_options
 from lbconsul.errors import LBConsulError
 from lbconsul.process.clock import WallClock, use_monotonic_clock
 from lbconsul.process.fd_limit import (
@@ -28,6 +31,7 @@ from lbconsul.service import Gateway
 from lbconsul.takeover.inherited import InheritedSockets
 from lbconsul.takeover.rendezvous import check_place
 from lbconsul.text import printable
+from lbconsul.version import __version__
 
 _log = Logger()
 
@@ -57,6 +61,7 @@ def makeService(options: Options) -> Gateway:
     from twisted.internet.selectreactor import SelectReactor
 
     use_monotonic_clock(reactor)
+    _log_start(reactor, options.config)
     bound = OF_SELECT if isinstance(reactor, SelectReactor) else MOST
     descriptors = raise_descriptor_limit(bound)
     most = connections(descriptors)
@@ -92,6 +97,18 @@ def makeService(options: Options) -> Gateway:
         # The log bypasses sys.stdout: without a flush it would come first.
         print("End it with Ctrl-C.", flush=True)
     return gateway
+
+
+def _log_start(reactor: Any, config: Config) -> None:
+    """Log the first lines: what runs, and with which options."""
+    _log.info(
+        "lbconsul {lbconsul} on Twisted {twisted}, Python {python}, {reactor}",
+        lbconsul=__version__,
+        twisted=twisted.__version__,
+        python=platform.python_version(),
+        reactor=type(reactor).__module__.rpartition(".")[2],
+    )
+    _log.info("options: {options}", options=given_options(config))
 
 
 def _bound(reactor: Any, options: Options, most: int) -> Gateway:

@@ -93,7 +93,7 @@ ROOMS: dict[str, Room] = {
     ),
     "command_line": room(COMMON + "logs process version"),
     "tap": room(
-        COMMON + "command_line dev.quickstart gateway process service takeover"
+        COMMON + "command_line dev.quickstart gateway process service takeover version"
     ),
     "start": room("process tap"),
     "__main__": room(COMMON + "admin"),

@@ -91,7 +91,7 @@ def test_reactor(
     address = ("127.0.0.1", port)
     servers = held.enter_context(Servers(consul, service))
     with Gateway(tmp_path, *arguments, twistd=twistd) as gateway:
-        gateway.wait_for(rf"reactor class: twisted.internet.{reactor}reactor")
+        gateway.wait_for(rf"^\S+ info lbconsul .*, {reactor}reactor$")
         gateway.wait_for(r"2 in all$")
         pairs = []
         for _ in range(10):

@@ -339,7 +339,7 @@ class TestWorkers:
         said = [text for text in texts(events) if text.startswith(("bal", "stop"))]
         assert said == [
             f"balancing {mapping}",
-            "stopped: 6 connections accepted, 6 closed at the end, 0 leases left",
+            "stopped: 6 connections accepted, 6 closed at the end",
         ]
 
     @pytest.mark.process
@@ -418,7 +418,7 @@ class TestStop:
         assert said == [
             f"balancing {mappings[0]}",
             f"balancing {mappings[1]}",
-            "stopped: 2 connections accepted, 2 closed at the end, 0 leases left",
+            "stopped: 2 connections accepted, 2 closed at the end",
         ]
 
     def test_parts_stop_in_order(
@@ -535,5 +535,5 @@ class TestDrain:
             upstream.close()
             eventually(lambda: over == [None], "it is over")
         assert texts(events)[-1] == (
-            "stopped: 1 connections accepted, 0 closed at the end, 0 leases left"
+            "stopped: 1 connections accepted, 0 closed at the end"
         )

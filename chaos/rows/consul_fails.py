@@ -55,7 +55,7 @@ class Play:
 
     def changes(self) -> Counter[str]:
         """How often the log tells of a change of each service."""
-        told = self.gateway.find(r"\] (\S+): .*; \d in all$")
+        told = self.gateway.find(r" info (\S+): .*; \d in all$")
         return Counter(each[1] for each in told)
 
     def judge_news(

@@ -78,7 +78,7 @@ def judge(
         served = {each.server for each in part if each.fresh}
         right = served == set(NAMES)
         scene.report.require(f"all serve {when}", right, str(sorted(served)))
-    warned = gateway.find(rf"#warn\] {SERVICE}: (?!no answer)")
+    warned = gateway.find(rf" warn {SERVICE}: (?!no answer)")
     scene.report.require("log warns", bool(warned))
 
 

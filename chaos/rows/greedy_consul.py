@@ -141,7 +141,7 @@ def play(scene: Scene) -> None:
     report.at_most("longest line of log", line / 1024, 8.0, "KiB")
     require_faultless(report, outcome)
     consul.behave(telling(servers[1:]))
-    gateway.wait_for(rf"\] {SERVICE}: 1 left ")
+    gateway.wait_for(rf" info {SERVICE}: 1 left ")
 
 
 def watched(gateway: Gateway, admin: Admin, seconds: float) -> tuple[int, float]:

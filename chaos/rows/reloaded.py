@@ -188,8 +188,8 @@ def judge(scene: Scene, family: Family) -> None:
     taken = sum(map(is_taken_over, old))
     holds = eventually_holds(family)
     report = scene.report
-    done = sum(len(each.find(r"\] reloaded: ")) for each in family.gateways)
-    failed = sum(len(each.find(r"\] not reloaded: ")) for each in family.gateways)
+    done = sum(len(each.find(r" info reloaded: ")) for each in family.gateways)
+    failed = sum(len(each.find(r" error not reloaded: ")) for each in family.gateways)
     report.note("reloads", family.reloads)
     # Those that come at once, or while another gateway's place is taken, are one.
     report.at_least("of them carried out", done, 1)

@@ -72,9 +72,9 @@ class Config:
         """Alter it; return once that is in effect."""
         self.reloads += 1
         self.write()
-        before = len(gateway.find(r"\] reloaded: "))
+        before = len(gateway.find("info reloaded: "))
         gateway.reload()
-        eventually(lambda: len(gateway.find(r"\] reloaded: ")) > before, "it reloads")
+        eventually(lambda: len(gateway.find("info reloaded: ")) > before, "it reloads")
 
 
 def play(scene: Scene) -> None:
@@ -98,7 +98,7 @@ def play(scene: Scene) -> None:
     ):
         reload()
         registrar.remove("api-bert")
-        gateway.wait_for(r"\] api: .*; 1 in all$")
+        gateway.wait_for(r" info api: .*; 1 in all$")
         removed = time.monotonic()
         reload()
         servers["carl"].kill()

@@ -1,8 +1,10 @@
 """Renders a configuration as the texts of its options."""
 
+from collections.abc import Set
 from functools import lru_cache
 from typing import Any
 
+from lbconsul.config.consul import ConsulConfig
 from lbconsul.config.http_options import HTTP_OPTIONS
 from lbconsul.config.mapping_options import LISTEN_OPTIONS, MAPPING_OPTIONS
 from lbconsul.config.model import Config, Mapping
@@ -19,6 +21,8 @@ _SIZES = frozenset({"log-file-size", "max-head", "max-uri", "max-body"})
 _OF_HTTP = frozenset(option.name for option in (*HTTP_OPTIONS, *REWRITING_OPTIONS))
 
 
+_DEFAULT = Mapping("web")
+
 #: So many mappings' options are remembered: they are asked for again and again.
 _MANY = 1 << 14
 
@@ -30,11 +34,13 @@ def mapping_options(mapping: Mapping) -> dict[str, str]:
     A route has no options of the listening address, and only ``mode=http`` has those
     of HTTP.
     """
-    hidden = LISTEN_OPTIONS if mapping.route else frozenset()
-    if mapping.mode != "http":
-        hidden |= _OF_HTTP
-    shown = _shown(MAPPING_OPTIONS, mapping)
+    hidden, shown = _hidden(mapping), _shown(MAPPING_OPTIONS, mapping)
     return {name: text for name, text in shown.items() if name not in hidden}
+
+
+def _hidden(mapping: Mapping) -> Set[str]:
+    hidden = LISTEN_OPTIONS if mapping.route else frozenset()
+    return hidden if mapping.mode == "http" else hidden | _OF_HTTP
 
 
 def gateway_options(config: Config) -> dict[str, str]:
@@ -42,6 +48,29 @@ def gateway_options(config: Config) -> dict[str, str]:
     consul = ",".join(map(str, config.consul.addresses))
     shown = {"consul": consul, **_shown(CONSUL_OPTIONS, config.consul)}
     return shown | _shown(GATEWAY_OPTIONS, config)
+
+
+def in_words(mapping: Mapping) -> str:
+    """A mapping with its options that are not the defaults: ``80:web policy=p2c``."""
+    words, hidden = [str(mapping)], _hidden(mapping)
+    for name, option in MAPPING_OPTIONS.items():
+        value = option.value_in(mapping)
+        if value != option.value_in(_DEFAULT) and name not in hidden:
+            words.append(f"{name}={_text(name, value)}")
+    return " ".join(words)
+
+
+def given_options(config: Config) -> str:
+    """The gateway's options that are not the defaults, as on a command line.
+
+    Consul's address is always among them; secrets are hidden.
+    """
+    usual = gateway_options(Config(ConsulConfig(), ()))
+    return " ".join(
+        f"--{name}={text}"
+        for name, text in gateway_options(config).items()
+        if name == "consul" or text != usual.get(name)
+    )
 
 
 def _shown(table: dict[str, Option], owner: object) -> dict[str, str]:

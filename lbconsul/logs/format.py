@@ -1,10 +1,13 @@
-"""Formats log events as lines: as Twisted's text, or as JSON for machines.
+"""Formats log events as lines: as text, or as JSON for machines.
 
-Each JSON line has ``time`` (ISO 8601, UTC), ``level``, ``source`` (the logger's
-namespace) and ``message``, and the event's fields under their own names.
+A text line is ``time level message``, with the time in ISO 8601; further lines of one
+message, such as a traceback's, begin with a tab.  Each JSON line has ``time`` (UTC),
+``level``, ``source`` (the logger's namespace) and ``message``, and the event's fields
+under their own names.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import Enum
@@ -12,12 +15,14 @@ from functools import lru_cache
 from math import isfinite
 from typing import Any
 
-from twisted.logger import (
-    LogEvent,
-    formatEvent,
-    formatEventAsClassicLogText,
-    formatTime,
-)
+from attrs import frozen
+from twisted.logger import LogEvent, LogLevel, eventAsText, formatEvent
+
+#: The syslog priority of each level: RFC 5424, section 6.2.1, and sd-daemon(3).
+_PRIORITIES = {"debug": 7, "info": 6, "warn": 4, "error": 3, "critical": 2}
+
+#: What Twisted logs, at level info, of each port that it opens or closes.
+_OF_PORTS = re.compile(r".* starting on .*|\(.*Port .* Closed\)", re.DOTALL)
 
 #: Field names that are left out: those of the line itself, and those that
 #: twisted.python.log adds to an event.
@@ -30,18 +35,71 @@ _TAKEN = frozenset(
 _DEPTH = 3
 
 
+@frozen
+class LineFormat:
+    """How the lines of a log look.
+
+    With `has_priority` each begins with its syslog priority, as ``<6>``, for readers
+    that have the time and the level of their own: lines of text do without.
+    """
+
+    is_json: bool = False
+    has_priority: bool = False
+    #: Stands before the object in a line of JSON.
+    cookie: str = ""
+
+    def __call__(self, event: LogEvent) -> bytes:
+        """The event's lines, each with its newline; empty for one without text."""
+        prefix = self.prefix(level_of(event))
+        if self.is_json:
+            text = f"{prefix}{as_json(event)}"
+        elif not self.has_priority:
+            text = as_text(event)
+        else:
+            lines = _message(event).split("\n")[:-1]
+            text = "".join(f"{prefix}{line}\n" for line in lines)
+        return text.encode("utf-8", "backslashreplace")
+
+    def prefix(self, level: str = "info") -> str:
+        """What stands before the rest of a line."""
+        priority = f"<{_PRIORITIES.get(level, 6)}>" if self.has_priority else ""
+        return f"{priority}{self.cookie}"
+
+
+def is_noise(event: LogEvent) -> bool:
+    """Whether it is routine of Twisted itself: a port, a factory, the main loop."""
+    if event.get("log_level") not in (LogLevel.info, LogLevel.debug):
+        return False
+    source = event.get("log_namespace", "")
+    if source == "log_legacy":
+        return _OF_PORTS.fullmatch(formatEvent(event)) is not None
+    return bool(source.startswith("twisted."))
+
+
+def level_of(event: LogEvent) -> str:
+    """The name of an event's level."""
+    return getattr(event.get("log_level"), "name", "info")
+
+
 def as_text(event: LogEvent) -> str:
-    """An event as twistd writes it; empty if it has no text."""
-    return formatEventAsClassicLogText(event, formatTime=_local_time) or ""
+    """An event as lines of text; empty if it has no text."""
+    message = _message(event)
+    time = local_time(int(event.get("log_time", 0.0)))
+    return f"{time} {level_of(event)} {message}" if message else ""
+
+
+def _message(event: LogEvent) -> str:
+    """The event's text, with a tab before each further line."""
+    text = eventAsText(event, includeTimestamp=False, includeSystem=False)
+    return text.rstrip("\n").replace("\n", "\n\t") + "\n" if text else ""
 
 
 def as_json(event: LogEvent) -> str:
     """An event as one line of JSON, with its newline."""
     message = formatEvent(event)
-    level = event.get("log_level")
     row = {
         "time": _iso(event.get("log_time", 0.0)),
-        "level": getattr(level, "name", "info"),
+        "level": level_of(event),
         "source": str(event.get("log_namespace", "")),
         "message": message,
     }
@@ -57,14 +115,10 @@ def as_json(event: LogEvent) -> str:
     return json.dumps(row, separators=(",", ":")) + "\n"
 
 
-def _local_time(seconds: float | None) -> str:
-    return formatTime(None) if seconds is None else _second(int(seconds))
-
-
 @lru_cache(maxsize=4)
-def _second(seconds: int) -> str:
-    """The text of a second, cached for lines of the same second."""
-    return formatTime(seconds)
+def local_time(second: int) -> str:
+    """A second of the wall clock, cached for lines of the same second."""
+    return datetime.fromtimestamp(second, UTC).astimezone().isoformat()
 
 
 def _iso(seconds: float) -> str:

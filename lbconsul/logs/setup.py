@@ -6,30 +6,31 @@ import os
 import pwd
 import signal
 import sys
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
 from typing import Any
 
 from attrs import define, field
 from twisted.logger import (
     ILogObserver,
-    LegacyLogObserverWrapper,
     LogEvent,
     Logger,
 )
-from twisted.python.syslog import SyslogObserver
 from zope.interface import implementer
 
 from lbconsul.config.model import Config
 from lbconsul.errors import ConfigError
 from lbconsul.logs.connection_lines import ConnectionLines
-from lbconsul.logs.format import as_json, as_text
+from lbconsul.logs.format import LineFormat, is_noise
 from lbconsul.logs.log_file import LogFile
 from lbconsul.logs.targets import Descriptor, Stream, Syslog
 from lbconsul.logs.writer import LogWriter, Target
 
-#: Formats an event as lines, each with its newline; empty for an event without text.
-Format = Callable[[LogEvent], bytes]
+#: Stands before JSON in syslog: https://www.rsyslog.com/doc/configuration/modules/mmjsonparse.html
+_CEE = "@cee: "
+
+#: twistd's default of --prefix, which says little.
+_PREFIX = "twisted"
 
 #: The default log file of twistd as a daemon.
 _TWISTD_LOG = "twistd.log"
@@ -38,13 +39,17 @@ _TWISTD_LOG = "twistd.log"
 @implementer(ILogObserver)
 @define(eq=False)
 class LogObserver:
-    """Formats log events and passes the lines to the writer."""
+    """Formats log events and passes the lines to the writer; Twisted's own noise is
+    left out.
+    """
 
     _writer: LogWriter
-    _format: Format
+    _format: LineFormat
 
     def __call__(self, event: LogEvent) -> None:
         """Format and write one event; Twisted calls it from any thread."""
+        if is_noise(event):
+            return
         lines = self._format(event)
         if "lines_dropped" in event:  # a worker dropped lines before sending them
             self._writer.count_dropped(event["lines_dropped"])
@@ -67,7 +72,7 @@ class LogSetup:
     _parent: MutableMapping[str, Any]
     #: Set by `open`, unless the operator's own logger handles the log.
     writer: LogWriter | None = None
-    _format: Format = field(init=False)
+    _format: LineFormat = field(init=False)
     #: Whether lbconsul writes the log.
     _is_ours: bool = False
 
@@ -77,31 +82,35 @@ class LogSetup:
             return
         if config.log_file:
             _refuse_two(parent)
-        is_json = config.log_format == "json"
-        self._format = _encoded(as_json if is_json else as_text)
+        self._format = self._line_format()
         if self._is_twist:
-            if not is_json:
-                made = parent["fileLogObserverFactory"](io.StringIO())
-                self._format = _encoded(made.formatEvent)
             parent["fileLogObserverFactory"] = lambda file: self.observer()
             self._is_ours = True
-            return
-        if parent.get("syslog"):
-            if is_json:
-                raise ConfigError(
-                    "--log-format json: not possible with twistd's --syslog; drop one"
-                    " of them"
-                )
-            self._format = _as_syslog
-        if not parent.get("logger"):
+        elif not parent.get("logger"):
             parent["logger"] = f"{__name__}.{of_twistd.__name__}"
             _current.clear()
             _current.append(self)
             self._is_ours = True
 
+    def _line_format(self) -> LineFormat:
+        is_json = self._config.log_format == "json"
+        if self._parent.get("syslog"):
+            return LineFormat(is_json, True, _CEE if is_json else "")
+        return LineFormat(is_json, self._is_on_stdout and _is_journal(sys.stdout))
+
     @property
     def _is_twist(self) -> bool:
         return "fileLogObserverFactory" in self._parent
+
+    @property
+    def _is_on_stdout(self) -> bool:
+        """Whether the log goes to standard output."""
+        if self._config.log_file or self._parent.get("syslog"):
+            return False
+        if self._is_twist:
+            return self._parent["logFile"] is sys.stdout
+        path = self._parent.get("logfile")
+        return path == "-" or not (path or self._is_daemon)
 
     @property
     def _is_daemon(self) -> bool:
@@ -138,16 +147,10 @@ class LogSetup:
         return LogObserver(self.writer, self._format)
 
     def connection_lines(self) -> ConnectionLines | None:
-        """Writes the access log to the same target; None: by log events only.
-
-        The lines are those that the observer writes, which for syslog and for twist's
-        text Twisted formats.
-        """
-        is_json = self._config.log_format == "json"
-        is_foreign = self._parent.get("syslog") or (self._is_twist and not is_json)
-        if self.writer is None or is_foreign:
+        """Writes the access log to the same target; None: by log events only."""
+        if self.writer is None:
             return None
-        return ConnectionLines(is_json, self.writer.write)
+        return ConnectionLines(self._format, self.writer.write)
 
     def _tell_dropped(self, count: int, error: str) -> bytes:
         why = error or "the log's target is too slow"
@@ -168,11 +171,12 @@ class LogSetup:
         if self._is_twist:
             return _standing(parent["logFile"])
         if parent.get("syslog"):
-            return Syslog(parent.get("prefix") or "")
+            prefix = parent.get("prefix")
+            return Syslog("lbconsul" if prefix in (None, _PREFIX) else prefix)
         path, is_daemon = parent.get("logfile"), self._is_daemon
         if path == "-" and is_daemon:
             raise ConfigError("--logfile -: a daemon has no standard output")
-        if path == "-" or not (path or is_daemon):
+        if self._is_on_stdout:
             return _standing(sys.stdout)
         return self._file(path or _TWISTD_LOG, "--logfile")
 
@@ -238,27 +242,10 @@ def _owner(parent: Mapping[str, Any]) -> tuple[int, int] | None:
     return -1 if uid is None else uid, -1 if gid is None else gid
 
 
-def _encoded(format: Callable[[LogEvent], str | None]) -> Format:
-    def encoded(event: LogEvent) -> bytes:
-        return (format(event) or "").encode("utf-8", "backslashreplace")
-
-    return encoded
-
-
-def _as_syslog(event: LogEvent) -> bytes:
-    """An event as twistd writes it to syslog: each line has its priority in front."""
-    lines: list[str] = []
-    observer: Any = _ToLines(lines).emit
-    LegacyLogObserverWrapper(observer)(dict(event))
-    return "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
-
-
-class _ToLines(SyslogObserver):
-    """Twisted's syslog observer, which appends to a list instead."""
-
-    def __init__(self, lines: list[str]) -> None:
-        self._lines = lines
-
-    def syslog(self, priority: int, text: str) -> None:
-        """Append one record of the observer, with its priority."""
-        self._lines.append(f"{priority} {text}")
+def _is_journal(file: Any) -> bool:
+    """Whether a file is the stream to systemd's journal: systemd.exec(5)."""
+    try:
+        found = os.fstat(file.fileno())
+    except (AttributeError, OSError, ValueError):  # none, closed, no descriptor
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"

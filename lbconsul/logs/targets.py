@@ -79,21 +79,21 @@ def _take_off(lines: deque[bytes], written: int) -> bool:
 class Syslog:
     """The C library's syslog(3).
 
-    Each line has its priority and a blank before its text.
+    Each line begins with its priority, as ``<6>``.
     """
 
     _prefix: str
 
     def __attrs_post_init__(self) -> None:
-        syslog.openlog(self._prefix, 0, syslog.LOG_USER)
+        syslog.openlog(self._prefix, syslog.LOG_PID, syslog.LOG_DAEMON)
 
     def write(self, lines: deque[bytes]) -> None:
         """Write each line; syslog(3) does not report lines that it loses."""
         while lines:
-            for record in lines[0].decode().split("\n"):
-                priority, _, text = record.partition(" ")
-                if priority:
-                    syslog.syslog(int(priority), text.replace("\0", "?"))
+            # An event of several lines: a traceback.
+            for record in lines[0].decode().split("\n")[:-1]:
+                priority, _, text = record.removeprefix("<").partition(">")
+                syslog.syslog(int(priority), text.replace("\0", "?"))
             lines.popleft()
 
     def reopen(self) -> None:

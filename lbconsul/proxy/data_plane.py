@@ -16,6 +16,7 @@ from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.pool_spec import FailoverSpec, ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.config.model import TLS, Mapping
+from lbconsul.config.render import in_words
 from lbconsul.net.listening_socket import OwnedSocket
 from lbconsul.net.listening_sockets import ListeningSockets
 from lbconsul.net.sweeper import TimeSlicer
@@ -234,7 +235,8 @@ class LocalDataPlane(MultiService):
     def startService(self) -> None:
         super().startService()
         for mapping in self.mappings:
-            self._log.info("balancing {mapping}", mapping=str(mapping))
+            text = in_words(mapping)
+            self._log.info("balancing {_text}", mapping=str(mapping), _text=text)
 
     def drain(self) -> Deferred[None]:
         """Close the listeners and drain; fires when no connection is open."""

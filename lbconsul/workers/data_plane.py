@@ -16,6 +16,7 @@ from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.pool_spec import FailoverSpec, ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.config.model import TLS, Mapping, rows
+from lbconsul.config.render import in_words
 from lbconsul.logs.connection_lines import ConnectionLines
 from lbconsul.net.listening_socket import OwnedSocket
 from lbconsul.net.listening_sockets import ListeningSockets
@@ -280,7 +281,8 @@ class WorkerDataPlane(MultiService):
         super().startService()
         self._recounting = repeat(self._reactor, RECOUNT_EVERY, self._recount)
         for mapping in self._listeners.mappings:
-            self._log.info("balancing {mapping}", mapping=str(mapping))
+            text = in_words(mapping)
+            self._log.info("balancing {_text}", mapping=str(mapping), _text=text)
 
     def stopService(self) -> Deferred[None]:
         if self._recounting is not None:  # it is None if the start failed

@@ -14,6 +14,7 @@ from attrs import asdict, frozen
 from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.config.model import TLS, Mapping
+from lbconsul.logs.format import LineFormat
 
 if TYPE_CHECKING:  # OpenSSL takes memory that mappings without TLS do without
     from lbconsul.tls.material import PEMText
@@ -34,8 +35,8 @@ class Setup:
 
     row: int
     rows: int
-    #: Whether the lines of the access log are JSON; None: connections are log events.
-    json_lines: bool | None = None
+    #: The form of the access log's lines; None: connections are log events.
+    line_format: LineFormat | None = None
 
 
 @frozen

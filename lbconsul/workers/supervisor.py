@@ -164,7 +164,7 @@ class Supervisor(Service):
             self._certificates,
         )
         lines = self._lines
-        setup = Setup(number, 1 + self.count, None if lines is None else lines.is_json)
+        setup = Setup(number, 1 + self.count, None if lines is None else lines.format)
         try:
             self._listeners.bind()
             worker.start(self._program, setup, self._table.descriptor)

@@ -149,7 +149,7 @@ class Worker:
             on_event=self._on_event,
         )
         self._replica = CatalogReplica(self._registry, slots, self._counter.load)
-        lines = setup.json_lines
+        lines = setup.line_format
         self._runtime = ProxyRuntime(
             self._reactor,
             self._registry,

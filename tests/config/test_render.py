@@ -11,7 +11,12 @@ from lbconsul.config.http_options import HTTP_OPTIONS
 from lbconsul.config.mapping_options import LISTEN_OPTIONS, MAPPING_OPTIONS
 from lbconsul.config.model import Admin, Config, Mapping
 from lbconsul.config.options import CONSUL_OPTIONS, GATEWAY_OPTIONS, OPTIONS, SECRETS
-from lbconsul.config.render import gateway_options, mapping_options
+from lbconsul.config.render import (
+    gateway_options,
+    given_options,
+    in_words,
+    mapping_options,
+)
 from lbconsul.config.rewriting_options import REWRITING_OPTIONS
 
 CONFIG = configure(mappings=["80:web,mode=http"])
@@ -155,6 +160,28 @@ def test_of_http() -> None:
     assert names - mapping_options(http).keys() == {"trusted-proxies"}
     names |= {option.name for option in REWRITING_OPTIONS}
     assert not names & mapping_options(evolve(http, mode="tcp")).keys()
+
+
+def test_in_words() -> None:
+    """In words a mapping has its options that are not the defaults."""
+    for mapping in (
+        "80:web",
+        "81:web policy=p2c health=any",
+        "82:web drain-timeout=7s mode=http max-body=1MiB",
+        "83:web mode=http set-header=X-A: a,set-header=Authorization: (hidden)",
+    ):
+        text = mapping.replace("(hidden)", "s3cret").replace(" ", ",")
+        [found] = configure(mappings=[text.replace(":,", ": ")]).mappings
+        assert sorted(in_words(found).split()) == sorted(mapping.split())
+
+
+def test_given_options() -> None:
+    """Of the gateway's options those are given that are not the defaults."""
+    plain = "--consul=http://127.0.0.1:8500 --admin=off"
+    assert given_options(configure(mappings=["80:web"])) == plain
+    found = given_options(config(admin="127.0.0.1:9200", token="t0p", workers="2"))
+    consul = "http://10.0.0.1:8500,http://10.0.0.2:8500"
+    assert found == f"--consul={consul} --token=(hidden) --workers=2"
 
 
 def test_secret_fields() -> None:

@@ -607,7 +607,7 @@ def test_default_address(stage: Stage) -> None:
             "--admin-open-read=off", "--map", f"{port}:{stage.service}"
         )
         started.wait_for(
-            r"AdminServer#warn\] cannot listen on 127\.0\.0\.1:9200 for --admin: "
+            r" warn cannot listen on 127\.0\.0\.1:9200 for --admin: "
             r"Address already in use; there is no status, .*--admin"
         )
         assert visit(port) == "anna"

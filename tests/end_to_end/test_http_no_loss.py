@@ -40,6 +40,11 @@ def nothing_lost(load: Load) -> Outcome:
     return outcome
 
 
+def reloads(gateway: Gateway) -> int:
+    """How often it has reloaded."""
+    return len(gateway.find(" info reloaded: "))
+
+
 def test_reloads(stage: Stage, tmp_path: Path) -> None:
     """2,000 requests under reloads with other options and routes are all answered."""
     port, other = free_ports(2)
@@ -71,7 +76,7 @@ def test_reloads(stage: Stage, tmp_path: Path) -> None:
         for number in range(1, 7):
             write()
             gateway.reload()
-            eventually(lambda n=number: len(gateway.find(r"\] reloaded: ")) == n, "it")  # type: ignore[misc]
+            eventually(lambda n=number: reloads(gateway) == n, "it reloads")  # type: ignore[misc]
             kept.more(220)
         fresh.more(680)
         outcomes = nothing_lost(kept), nothing_lost(fresh)

@@ -112,7 +112,7 @@ def test_a_reload(stage: Stage, tmp_path: Path, workers: str) -> None:
             gateway.wait_for(r'"GET /chat\?a=b HTTP/1.1" 101 .*upgrade=begun.*')
             file.write_text(f"map = ['{mapping},policy=roundrobin']\n")
             gateway.reload()
-            gateway.wait_for(r"\] reloaded: ")
+            gateway.wait_for(r" info reloaded: ")
             client.say(TextMessage("after"), Ping(b"p"))
             assert client.hear() == ("message", "after")
             assert client.hear() == ("pong", b"p")

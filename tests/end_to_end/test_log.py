@@ -94,10 +94,12 @@ def test_logrotate(tmp_path: Path, stage: Stage) -> None:
     eventually(lambda: " in=" in log.read_text(), "its line is in the new file")
     running.terminate()
     assert running.status() == 0
-    assert "starting up" in old.read_text()
+    first, second, *_ = old.read_text().splitlines()
+    assert " info lbconsul " in first
+    assert " info options: " in second
     said = log.read_text()
     assert "died" not in said
-    assert said.endswith("Server Shut Down.\n")
+    assert said.endswith(" closed at the end\n")
     assert running.log() == ""
 
 

@@ -59,7 +59,7 @@ def test_kinds(stage: Stage, admin: AdminSide) -> None:
     started = stage.gateway(f"--admin={admin.place}", *told, wait="listening")
     for kind, why in kinds.items():
         mapping = f"{ports[kind]}:{kind.partition(',')[0]}"
-        line = rf"#warn\] {re.escape(mapping)}: no usable instance yet: .*"
+        line = rf" warn {re.escape(mapping)}: no usable instance yet: .*"
         started.wait_for(line + re.escape(why))
     assert len(not_ready(admin).splitlines()) == len(kinds)
     rows = {each["name"]: each["empty"] for each in admin.status()["mappings"]}
@@ -92,7 +92,7 @@ def test_reload_and_ready(
     write(f"{stage.service}y")
     started.reload()
     started.wait_for(
-        rf"#warn\] {port}:{stage.service}y: no usable instance since the reload: .*"
+        rf" warn {port}:{stage.service}y: no usable instance since the reload: .*"
         rf"did you mean {stage.service}\?"
     )
     assert not not_ready(admin)

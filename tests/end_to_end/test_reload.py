@@ -58,7 +58,7 @@ class Running:
 
     def said(self) -> list[str]:
         """What was said of each reload."""
-        return [each[1] for each in self.gateway.find(r"\] reloaded: (.*)$")]
+        return [each[1] for each in self.gateway.find(r" info reloaded: (.*)$")]
 
 
 @contextmanager
@@ -232,7 +232,7 @@ def test_what_needs_a_restart(stage: Stage, tmp_path: Path) -> None:
         "connection-log = false\n"
     )
     started.reload()
-    started.wait_for("#warn] --workers cannot be changed by a reload: rest")
+    started.wait_for(" warn --workers cannot be changed by a reload: rest")
     started.wait_for("reloaded: 1 added .*, 1 altered .*, 0 removed, 0 unchanged$")
     assert visits(port, 2) == visits(new, 2) == {"anna": 2}
     started.stop()

@@ -95,7 +95,7 @@ class Routed:
 
     def reloads(self) -> list[str]:
         """What the log says of each reload."""
-        return [each[1] for each in self.gateway.find(r"\] reloaded: (.*)$")]
+        return [each[1] for each in self.gateway.find(r" info reloaded: (.*)$")]
 
     @contextmanager
     def connected(self, name: str) -> Iterator[ssl.SSLSocket]:

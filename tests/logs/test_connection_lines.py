@@ -13,7 +13,7 @@ from twisted.logger import LogEvent, LogLevel, capturedLogs
 from lbconsul.config.listen import TCPListen
 from lbconsul.config.model import Mapping
 from lbconsul.logs.connection_lines import OF_REQUESTS, SOURCE, ConnectionLines
-from lbconsul.logs.format import as_json, as_text
+from lbconsul.logs.format import LineFormat, as_json, as_text
 from lbconsul.proxy.access_log import ConnectionLog
 from lbconsul.stats.termination import Termination
 from tests.support.instances import an_upstream
@@ -25,11 +25,13 @@ NOW = 1_790_000_000.625
 class Lines:
     """What is written, at `NOW`."""
 
-    def __init__(self, is_json: bool, worker: int = 0) -> None:
+    def __init__(
+        self, is_json: bool, worker: int = 0, form: LineFormat | None = None
+    ) -> None:
         self.written: list[bytes] = []
         self.now = NOW
         self.lines = ConnectionLines(
-            is_json, self.written.append, worker, lambda: self.now
+            form or LineFormat(is_json), self.written.append, worker, lambda: self.now
         )
 
 
@@ -91,7 +93,7 @@ def test_json(known: dict[str, Any]) -> None:
 
 
 def test_text() -> None:
-    """A line of text has Twisted's prefix."""
+    """A line of text is that of the connection's event."""
     with capturedLogs() as events:
         log = ConnectionLog(Clock(), Mapping("web", TCPListen("0.0.0.0", 80)))
         log.tell(("192.0.2.1", 4000), 0.0, an_upstream(), 1, 2, 0, Termination.DONE)
@@ -152,7 +154,7 @@ def test_requests_in_json(message: str, target: str) -> None:
 
 
 def test_requests_in_text() -> None:
-    """In text it has Twisted's prefix, each second anew."""
+    """In text as well, in each second."""
     lines = Lines(is_json=False)
     event = {
         "log_namespace": OF_REQUESTS,
@@ -167,7 +169,24 @@ def test_requests_in_text() -> None:
         expected.append({**event, "log_time": lines.now})
     written = [each.decode() for each in lines.written[::2]]
     assert written == [as_text(each) for each in expected]
-    assert f" [{SOURCE}#info] m" in lines.written[1].decode()
+
+
+def test_priorities() -> None:
+    """With priorities the lines are those of the events as well."""
+    event = event_of({}) | {"log_level": LogLevel.info}
+    request = {
+        "log_namespace": OF_REQUESTS,
+        "log_time": NOW,
+        "log_level": LogLevel.info,
+        "log_format": "{line}",
+        "line": "m",
+        **REQUEST,
+    }
+    for form in (LineFormat(False, True), LineFormat(True, True, "@cee: ")):
+        lines = Lines(form.is_json, form=form)
+        lines.lines.write(**fields())
+        lines.lines.write_request("m", REQUEST)
+        assert lines.written == [form(event), form(request)]
 
 
 def test_requests_of_a_worker() -> None:

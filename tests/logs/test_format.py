@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Callable, Iterator
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,12 @@ import pytest
 from attrs import define
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.logger import (
-    LogLevel,
-    capturedLogs,
-    eventAsJSON,
-    eventFromJSON,
-    formatEventAsClassicLogText,
-)
+from twisted.logger import Logger, LogLevel, capturedLogs, eventAsJSON, eventFromJSON
 from twisted.python import log as legacy
 from twisted.python.failure import Failure
 
-from lbconsul.logs.format import as_json, as_text
+import lbconsul
+from lbconsul.logs.format import LineFormat, as_json, is_noise, local_time
 from tests.support.binaries import REPOSITORY
 from tests.support.gateway import TWISTD
 from tests.support.http_api import ask
@@ -49,6 +45,21 @@ def _row(event: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
+@pytest.fixture
+def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Sets the local time zone of this process."""
+
+    def change(name: str) -> None:
+        monkeypatch.setenv("TZ", name)
+        time.tzset()
+        local_time.cache_clear()
+
+    yield change
+    monkeypatch.undo()
+    time.tzset()
+    local_time.cache_clear()
+
+
 def test_a_line() -> None:
     """Each line has a time, a level, a source, a message, and the event's fields."""
     assert _row(_event(log_format="{service}: {n} joined", service="web", n=2)) == {
@@ -61,16 +72,76 @@ def test_a_line() -> None:
     }
 
 
-def test_text() -> None:
-    """As text a line is what twistd makes of it, in every second and without a time."""
-    for event in (
-        _event(log_format="{service}: joined\nthere", service="web"),
-        _event(log_format="later", log_time=1_760_000_001.0),
-        {"log_format": "x"},
-        _event(log_format="ä", log_system="-"),
+def test_text(zone: Callable[[str], None]) -> None:
+    """A line of text is the local time, the level and the message."""
+    zone("Asia/Kolkata")
+    for event, line in (
+        (
+            _event(log_format="{service}: joined\nthere", service="web"),
+            "2025-10-09T14:23:20+05:30 warn web: joined\n\tthere\n",
+        ),
+        (
+            _event(log_format="ä", log_time=1_760_000_001.0, log_level=LogLevel.info),
+            "2025-10-09T14:23:21+05:30 info ä\n",
+        ),
+        ({"log_format": "x"}, "1970-01-01T05:30:00+05:30 info x\n"),
     ):
-        assert as_text(event) == formatEventAsClassicLogText(event)
-    assert as_text({}) == ""
+        assert LineFormat()(event) == line.encode()
+    zone("UTC")
+    later = _event(log_format="x", log_time=1_760_000_002.0)
+    assert LineFormat()(later) == b"2025-10-09T08:53:22+00:00 warn x\n"
+
+
+def test_text_with_priorities() -> None:
+    """For journald and syslog each line has its priority, and neither time nor level,
+    which those have of their own.
+    """
+    form = LineFormat(has_priority=True)
+    for level, number in (("debug", 7), ("info", 6), ("warn", 4), ("error", 3)):
+        event = _event(log_format="a\nb", log_level=LogLevel.lookupByName(level))
+        assert form(event).decode() == f"<{number}>a\n<{number}>\tb\n"
+    try:
+        raise ValueError("it broke")
+    except ValueError:
+        bug = _event(
+            log_format="a bug", log_failure=Failure(), log_level=LogLevel.critical
+        )
+    first, *trace, last = form(bug).decode().splitlines()
+    assert (first, last) == ("<2>a bug", "<2>\tbuiltins.ValueError: it broke")
+    assert all(line.startswith("<2>\t") for line in trace)
+
+
+def test_json_with_priorities() -> None:
+    """A line of JSON has them as well; in syslog a mark that it is JSON follows."""
+    event = _event(log_format="x")
+    plain = LineFormat(is_json=True)(event)
+    assert plain == as_json(event).encode()
+    assert LineFormat(True, True)(event) == b"<4>" + plain
+    assert LineFormat(True, True, "@cee: ")(event) == b"<4>@cee: " + plain
+
+
+def test_no_text() -> None:
+    """What has no text is no line."""
+    assert [LineFormat()({}), LineFormat(has_priority=True)({})] == [b"", b""]
+    assert LineFormat()(_event(log_format="\udcff")).endswith(b" warn \\udcff\n")
+
+
+def test_noise() -> None:
+    """Ports, factories and main loops of Twisted are noise; its warnings are not, nor
+    is what others log.
+    """
+    with capturedLogs() as events:
+        legacy.msg("AdminFactory starting on 9200")
+        legacy.msg("(TCP Port 9200 Closed)")
+        Logger("twisted.internet.base").info("Main loop terminated.")
+    assert [is_noise(event) for event in events] == [True] * 3
+    with capturedLogs() as events:
+        legacy.msg("set uid/gid 1000/1000")
+        legacy.err(ValueError("it broke"))
+        Logger("twisted.internet.base").warn("it is slow")
+        Logger("lbconsul.tap").info("web starting on 80")
+    assert [is_noise(event) for event in events] == [False] * 4
+    assert not is_noise({})
 
 
 def test_the_line_of_a_connection() -> None:
@@ -199,8 +270,9 @@ def test_a_real_process(tmp_path: Path) -> None:
     rotated = (tmp_path / "log.1").read_text()
     text = rotated + log.read_text()
     rows = [json.loads(line) for line in text.splitlines()]
-    assert "starting up" in " ".join(row["message"] for row in rows)
-    assert rows[-1]["message"] == "Server Shut Down."
+    assert rows[0]["lbconsul"] == lbconsul.__version__
+    assert "--log-format=json" in rows[1]["options"].split()
+    assert rows[-1]["message"].startswith("stopped: ")
     assert all(
         re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", row["time"])
         for row in rows

@@ -67,7 +67,7 @@ def logged(parent: dict[str, Any], *, said: str = "said", **options: str) -> Log
 def test_a_file_of_twistds(parent: dict[str, Any], name: str, tmp_path: Path) -> None:
     """A file of twistd's --logfile is used."""
     logged(parent)
-    assert (tmp_path / name).read_text().endswith(" [here#info] said\n")
+    assert (tmp_path / name).read_text().endswith(" info said\n")
 
 
 @pytest.mark.parametrize("parent", [{"nodaemon": 1}, {"nodaemon": 0}])
@@ -88,7 +88,7 @@ def test_standard_output(
     logged(parent)
     first, second = capfd.readouterr().out.splitlines()
     assert first == "before"
-    assert second.endswith(" [here#info] said")
+    assert second.endswith(" info said")
 
 
 def test_standard_output_without_a_descriptor(
@@ -123,46 +123,87 @@ def test_odd_texts(tmp_path: Path) -> None:
     assert (tmp_path / "twistd.log").stat().st_size == before
 
 
-def test_syslog(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With --syslog it goes to syslog, in the words of twistd's own observer."""
+@pytest.fixture
+def syslog_calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """What syslog(3) is called with."""
     calls: list[tuple[Any, ...]] = []
     monkeypatch.setattr(syslog, "openlog", lambda *given: calls.append(given))
     monkeypatch.setattr(syslog, "syslog", lambda *given: calls.append(given))
-    parent = {"syslog": 1, "prefix": "gw", "nodaemon": 0}
+    return calls
+
+
+@pytest.mark.parametrize(("prefix", "ident"), [("gw", "gw"), ("twisted", "lbconsul")])
+def test_syslog(prefix: str, ident: str, syslog_calls: list[tuple[Any, ...]]) -> None:
+    """With --syslog each line goes to syslog with the priority of its level."""
+    parent = {"syslog": 1, "prefix": prefix, "nodaemon": 0}
     setup = logged(parent, said="one\ntwo")
-    assert setup.writer is not None
     try:
         raise ValueError("bad")
     except ValueError:
         Logger("here", observer=setup.observer()).failure("a bug")
+    lines = setup.connection_lines()
+    assert lines is not None
+    lines.write("m", "unix", "80:web", "-", 0, 0, 0.0, 0, "--", {})
     setup.close()
-    assert calls[0] == ("gw", 0, syslog.LOG_USER)
-    assert calls[1] == (syslog.LOG_INFO, "[-] one")
-    assert calls[2] == (syslog.LOG_INFO, "[-] \ttwo")
-    assert calls[3][0] == syslog.LOG_ALERT
-    assert any("ValueError: bad" in text for _, text, *_ in calls[3:])
+    opened, *calls, last = syslog_calls
+    assert opened == (ident, syslog.LOG_PID, syslog.LOG_DAEMON)
+    assert calls[:3] == [
+        (syslog.LOG_INFO, "one"),
+        (syslog.LOG_INFO, "\ttwo"),
+        (syslog.LOG_CRIT, "a bug"),
+    ]
+    assert calls[-1] == (syslog.LOG_CRIT, "\tbuiltins.ValueError: bad")
+    assert last == (syslog.LOG_INFO, "m")
 
 
-@pytest.mark.parametrize("format", ["text", "json"])
-@pytest.mark.parametrize("theirs", [textFileLogObserver, jsonFileLogObserver])
-def test_twist(
-    format: str, theirs: Callable[[Any], FileLogObserver], tmp_path: Path
+def test_syslog_with_fields(syslog_calls: list[tuple[Any, ...]]) -> None:
+    """With --syslog and --log-format json the text is an object with all fields, which
+    rsyslog and syslog-ng know by the mark before it.
+    """
+    logged({"syslog": 1}, log_format="json")
+    _, (priority, text) = syslog_calls
+    mark, _, row = text.partition(" ")
+    assert (priority, mark, json.loads(row)["message"]) == (6, "@cee:", "said")
+
+
+def test_the_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """twist logs to its own file, in its own format if ours is not asked for."""
+    """Where standard output is the stream to systemd's journal, lines begin with their
+    priority; a file, and a standard output that was replaced, have the time.
+    """
+    out = os.fstat(sys.stdout.fileno())
+    monkeypatch.setenv("JOURNAL_STREAM", f"{out.st_dev}:{out.st_ino}")
+    logged({"nodaemon": 1})
+    assert capfd.readouterr().out == "<6>said\n"
+    logged({"nodaemon": 1}, log_format="json")
+    assert capfd.readouterr().out.startswith('<6>{"time":')
+    logged({"nodaemon": 1}, log_file="own.log")
+    assert (tmp_path / "own.log").read_text().startswith("20")
+    monkeypatch.setenv("JOURNAL_STREAM", f"{out.st_dev}:{out.st_ino + 1}")
+    logged({"nodaemon": 1})
+    assert capfd.readouterr().out.startswith("20")
+
+
+@pytest.mark.parametrize("theirs", [textFileLogObserver, jsonFileLogObserver])
+def test_twist(theirs: Callable[[Any], FileLogObserver], tmp_path: Path) -> None:
+    """twist logs to its own file, in the same form as twistd."""
     with (tmp_path / "log").open("a") as file:
         parent: dict[str, Any] = {"fileLogObserverFactory": theirs, "logFile": file}
-        setup = a_setup(parent, log_format=format)
+        setup = a_setup(parent)
         setup.open()
         observer = parent["fileLogObserverFactory"](file)
         Logger("here", observer=observer).info("said")
         setup.close()
-    line = (tmp_path / "log").read_text()
-    is_theirs = format == "text"
-    if is_theirs and theirs is textFileLogObserver:
-        assert line.endswith("[here#info] said\n")
-    else:
-        key = "log_format" if is_theirs else "message"
-        assert json.loads(line.strip("\x1e\n"))[key] == "said"
+    assert (tmp_path / "log").read_text().endswith(" info said\n")
+
+
+def test_noise_of_twisted(tmp_path: Path) -> None:
+    """What Twisted logs of its ports, factories and loops is left out."""
+    setup = logged({"nodaemon": 0})
+    Logger("twisted.internet.base", observer=setup.observer()).info("Main loop ended.")
+    setup.close()
+    assert len((tmp_path / "twistd.log").read_text().splitlines()) == 1
 
 
 def test_embedders_have_their_own_log() -> None:
@@ -181,11 +222,6 @@ def test_embedders_have_their_own_log() -> None:
 @pytest.mark.parametrize(
     ("parent", "options", "said"),
     [
-        (
-            {"syslog": 1},
-            {"log_format": "json"},
-            "--log-format json: not possible with twistd's --syslog; drop one of them",
-        ),
         *(
             (
                 {name: "x"},
@@ -199,7 +235,7 @@ def test_embedders_have_their_own_log() -> None:
 def test_contradictions(
     parent: dict[str, Any], options: dict[str, str], said: str
 ) -> None:
-    """Two places for one log, or one without JSON, are refused."""
+    """Two places for one log are refused."""
     with pytest.raises(ConfigError) as refused:
         a_setup(parent, **options)
     assert str(refused.value) == said
@@ -289,7 +325,7 @@ def test_lines_dropped(format: str, tmp_path: Path) -> None:
         row = json.loads(last)
         assert (row["message"], row["lines_dropped"], row["level"]) == (said, 2, "warn")
     else:
-        assert last.endswith(f" [lbconsul.logs#warn] {said}")
+        assert last.endswith(f" warn {said}")
     assert setup._tell_dropped(1, "").count(b"1 line dropped") == 1
     assert b"dropped: No space" in setup._tell_dropped(3, "No space")
 
@@ -333,9 +369,8 @@ def test_lines_of_connections(tmp_path: Path, log_format: str, last: str) -> Non
 
 
 def test_lines_of_connections_that_others_write() -> None:
-    """To syslog, and to a logger of the operator's, connections are log events."""
-    for parent in ({"syslog": True}, {"logger": "a.b", "nodaemon": 1}, {}):
+    """To a logger of the operator's connections are log events."""
+    for parent in ({"logger": "a.b", "nodaemon": 1}, {}):
         setup = a_setup(dict(parent))
-        if not parent.get("syslog"):
-            setup.open()
+        setup.open()
         assert setup.connection_lines() is None

@@ -141,11 +141,11 @@ def test_syslog(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(syslog, "openlog", lambda *given: calls.append(given))
     monkeypatch.setattr(syslog, "syslog", lambda *given: calls.append(given))
     target = Syslog("gateway")
-    target.write(deque(["6 a\x0b b\0\n1 \tc\u2028 d\n".encode(), b"6 e\n"]))
+    target.write(deque(["<6>a\x0b b\0\n<1>\tc\u2028 d\n".encode(), b"<6>e > f\n"]))
     target.reopen()
     assert calls == [
-        ("gateway", 0, syslog.LOG_USER),
-        (6, "a\x0b b?"), (1, "\tc\u2028 d"), (6, "e"),
+        ("gateway", syslog.LOG_PID, syslog.LOG_DAEMON),
+        (6, "a\x0b b?"), (1, "\tc\u2028 d"), (6, "e > f"),
     ]  # fmt: skip
 
 

@@ -114,9 +114,9 @@ class Gateway:
         """Return once Consul has answered for each of its services."""
         self.wait_until_listening()
         # All mappings are logged before anything is read from Consul.
-        found = self.find(r"balancing \S*:(?:\S+=)?(\S+)$")
+        found = self.find(r"balancing \S*:(?:\S+=)?(\S+?)(?: .*)?$")
         for service in {each[1] for each in found} - {"-"}:
-            self.wait_for(rf"\] {re.escape(service)}(,.*)?: .*; \d+ in all$")
+            self.wait_for(rf" info {re.escape(service)}(,.*)?: .*; \d+ in all$")
 
     def wait_for(self, pattern: str, timeout: float = PATIENCE) -> re.Match[str]:
         """The first place in its log that looks like `pattern`, once there is one."""
@@ -181,13 +181,14 @@ class Gateway:
         log = self.log()
         for expected in self._expected:
             log = re.sub(f"^.*{expected}.*$", "", log, flags=re.MULTILINE)
-        for bad in ("Traceback", "Unhandled", "#critical]", "#error]"):
-            assert bad not in log, f"{bad} in its log"
+        bad = re.search(r"Traceback|Unhandled|^\S+ (?:critical|error) .*", log, re.M)
+        assert not bad, f"{bad[0]} in its log"
         last = (
-            r"stopped: (\d+) connections accepted, (\d+) closed at the end, (\d+) lea"
+            r"stopped: (\d+) connections accepted, (\d+) closed at the end"
+            r"(?:, (\d+) leases left)?$"
         )
         (said,) = self.find(last)
-        return Stopped(*(int(number) for number in said.groups()))
+        return Stopped(*(int(number or 0) for number in said.groups()))
 
     def kill(self) -> None:
         """End it as a crash would, if it runs."""

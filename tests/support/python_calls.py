@@ -17,6 +17,7 @@ from attrs import evolve
 from lbconsul.config.listen import TCPListen
 from lbconsul.config.model import Mapping
 from lbconsul.logs.connection_lines import ConnectionLines
+from lbconsul.logs.format import LineFormat
 from lbconsul.logs.targets import Descriptor
 from lbconsul.logs.writer import LogWriter
 from lbconsul.net.listening_socket import OwnedSocket
@@ -139,7 +140,7 @@ class _Proxy:
             self._registry,
             logs,
             connection_writer=ConnectionLines(
-                False, writer.write, now=repeat(0.0).__next__
+                LineFormat(), writer.write, now=repeat(0.0).__next__
             ),
         )
         if acceptor is not None:

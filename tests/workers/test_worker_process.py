@@ -19,6 +19,7 @@ from zope.interface.verify import verifyObject
 from lbconsul.balance.events import Change
 from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.logs.connection_lines import ConnectionLines
+from lbconsul.logs.format import LineFormat
 from lbconsul.net.fd_passing import receive_sockets
 from lbconsul.stats.traffic import MappingTraffic
 from lbconsul.workers.log_forwarder import write_event
@@ -402,7 +403,7 @@ class MemberTests(SynchronousTestCase):
             self.ledger,
             self,
             lambda number: (self.serves, self.sockets),
-            ConnectionLines(False, written.append),
+            ConnectionLines(LineFormat(), written.append),
         )
         self.start()
         self.hear(LINES + b"one\ntwo\n")
