@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from attrs import Factory, define, field
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from lbconsul.balance.instance import Instance
 from lbconsul.balance.upstream import Lease
@@ -198,6 +199,9 @@ class RequestLog:
                 line += facts_text(texts.facts)
             lines.append(line)
         writer.write_requests(lines)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Nothing: a bug, which the poller has reported, cost one turn's lines."""
 
     def _write_ordinary(
         self,

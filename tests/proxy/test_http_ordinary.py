@@ -512,3 +512,26 @@ def test_a_client_without_a_request_for_a_while(
         client.hear_message()
     lines = [each["line"].split() for each in logs if "request_id" in each]
     assert [each[:4] for each in lines] == [lines[0][:4]] * 2
+
+
+def test_a_bug_in_counts_or_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug costs one turn's counts and lines, and no client its connection."""
+    found = []
+
+    def fail(self: HTTPStats, requests: object) -> None:
+        monkeypatch.undo()
+        found.append(requests)
+        raise RuntimeError("a bug")
+
+    with HTTPStage() as stage:
+        scene = Scene(stage, GET, ordinary=True)
+        monkeypatch.setattr(HTTPStats, "all_exchanged", fail)
+        scene.upstream.say(OK)
+        scene.client.hear_message()
+        eventually(lambda: found, "the bug shows")
+        scene.client.say(GET)
+        scene.upstream.hear()
+        scene.upstream.say(OK)
+        assert scene.client.hear_message()[1] == b"ok"
+        eventually(lambda: http(stage).classes[2] == 2, "it is counted")
+        stage.proxy._observer.found.clear()
