@@ -1,8 +1,12 @@
 # make demo       a gateway with a catalog and three web servers of its own
 # make test       every test, with a real Consul
 # make test-unit  those that start no program: two minutes
-# make test-oldest  the same with the oldest libraries that setup.cfg allows
 # make fuzz       look for messages that llhttp reads otherwise, for a minute
+# make test-oldest  the same with the oldest libraries that pyproject.toml allows
+# make test-pythons  the same with each of PYTHONS, 3.11 to 3.13
+# make dist       the sdist and the wheel, in dist/
+# make test-dist  the sdist, and its tests from there
+# make changelog  CHANGELOG.md from changelog.d
 # make check      style and types
 # make image-test build the Docker image and ask through it (root, buildah)
 # make bench      what the same work costs, beside HAProxy, nginx and Envoy
@@ -24,7 +28,7 @@ WORKERS = lbconsul/workers/restart_backoff.py,lbconsul/workers/versioned_catalog
 JOBS ?= $(shell echo $$(( ($$(nproc) * 3 + 1) / 2 )))
 BESIDE = -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 
-.PHONY: demo test test-unit test-oldest fuzz check consul sslyze image-test bench bench-quick chaos chaos-quick soak clean
+.PHONY: demo test test-unit test-oldest test-pythons fuzz dist test-dist changelog check consul sslyze image-test bench bench-quick chaos chaos-quick soak clean
 
 demo: $(VENV)/.run
 	$(BIN)/twistd --nodaemon --pidfile= lbconsul --dev --map 8080:webserver
@@ -42,17 +46,46 @@ test: $(VENV)/.test consul sslyze
 test-unit: $(VENV)/.test
 	$(BIN)/python -m pytest -m 'not process' $(BESIDE)
 
-OLDEST = sed -n '/^install_requires/,/^$$/s/^ *\([a-z._-]*\) >=\([0-9.]*\).*/\1==\2/p'
+OLDEST = sed -n '/^dependencies/,/^]/s/^ *"\([a-z._-]*\) >=\([0-9.]*\).*/\1==\2/p'
 
 test-oldest:
 	$(MAKE) VENV=.venv-oldest .venv-oldest/.test
-	$(OLDEST) setup.cfg | .venv-oldest/bin/pip install --quiet --requirement /dev/stdin
+	$(OLDEST) pyproject.toml | .venv-oldest/bin/pip install --quiet --requirement /dev/stdin
 	$(MAKE) VENV=.venv-oldest test-unit
 
 # SECONDS=600 SEED=1
 fuzz: SECONDS = 60
 fuzz: $(VENV)/.test
 	$(BIN)/python -m tests.http.fuzz $(SECONDS) $(SEED)
+
+# Each in a venv of its own, .venv-3.12 and so on.
+PYTHONS ?= 3.11 3.12 3.13
+
+test-pythons: $(PYTHONS:%=test-python-%)
+
+test-python-%:
+	$(MAKE) PYTHON=$(call python,$*) VENV=.venv-$* test-unit
+
+# By its name, else of pyenv: a shim works only for the versions that pyenv has chosen.
+python = $(firstword $(foreach each,$(shell which -a python$(1)) \
+	$(wildcard $(HOME)/.pyenv/versions/$(1).*/bin/python),\
+	$(shell $(each) -c "print('$(each)')" 2>/dev/null)) python$(1))
+
+# An sdist and a wheel, as they are uploaded, in dist/.
+dist: $(VENV)/.test
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/twine check --strict dist/*
+
+# The sdist is whole: its tests pass where nothing else is.
+test-dist: dist
+	rm -rf .cache/sdist && mkdir -p .cache/sdist
+	tar -xf dist/*.tar.gz -C .cache/sdist --strip-components=1
+	$(MAKE) -C .cache/sdist test-unit
+
+# CHANGELOG.md from changelog.d: as "Unreleased", or VERSION=0.2.0.
+changelog: $(VENV)/.test
+	$(BIN)/python scripts/changelog $(VERSION)
 
 check: $(VENV)/.test
 	$(BIN)/ruff check
@@ -105,4 +138,4 @@ $(VENV)/.bench: $(VENV)/.run
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .cache build *.egg-info
+	rm -rf $(VENV) .venv-* .cache build dist *.egg-info
