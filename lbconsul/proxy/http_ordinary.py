@@ -182,6 +182,10 @@ class OrdinaryRequests(LimitedSide):
     def on_upstream_sent(self) -> None:
         """Nothing: an ordinary request has no body that waits for room."""
 
+    def on_request_cut(self) -> None:
+        """The upstream takes no more of the request."""
+        self._promote().on_request_cut()
+
     def on_upstream_failed(self, termination: Termination) -> None:
         """No response came."""
         self._promote().on_upstream_failed(termination)

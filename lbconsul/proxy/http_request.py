@@ -45,6 +45,8 @@ class ForwardedRequest(ResponseUser):
     _body: bytes | None = b""
     #: Whether the client waits to be told to send the body.
     awaits_continue = False
+    #: Whether the upstream takes no more of the body: the rest is discarded.
+    is_cut = False
     #: Bytes of bodies from the client, and from the upstream.
     received = sent = 0
     #: Those of them that are counted already.
@@ -144,10 +146,14 @@ class ForwardedRequest(ResponseUser):
             return  # it goes with the head
         if self._body is not None and len(self._body) > MOST_KEPT:
             self._body = None
+        if not upstream.splices:
+            upstream.read_first()
+            if self.upstream is not upstream:
+                return  # the response is over, or there is none
         try:
             upstream.send(part)
-        except OSError:
-            self.on_upstream_failed(Termination.UPSTREAM_LEFT)
+        except OSError as error:
+            upstream.on_send_failed(error)
             return
         if upstream.is_full:
             self._session.pause_body()
@@ -159,8 +165,8 @@ class ForwardedRequest(ResponseUser):
         self.received += pipe.held
         try:
             upstream.send_pipe(pipe)
-        except OSError:
-            self.on_upstream_failed(Termination.UPSTREAM_LEFT)
+        except OSError as error:
+            upstream.on_send_failed(error)
             return
         if upstream.is_full:
             self._session.pause_body()

@@ -45,6 +45,11 @@ class AnsweredRequest(DialedRequest):
         """What had no room at the upstream is sent: the request goes on."""
         self._session.resume_body()
 
+    def on_request_cut(self) -> None:
+        """Discard what is still to come of the body."""
+        self.is_cut = True
+        self._session.resume_body()
+
     def _pass_head(self, head: ResponseHead, part: Part, is_over: bool) -> None:
         """Pass on the head of the response, with the beginning of the body."""
         session, fields = self._session, head.fields
@@ -59,8 +64,12 @@ class AnsweredRequest(DialedRequest):
         if (
             fields.body == UNTIL_CLOSE
             or session.settings.is_draining
-            # The client may send the body that it announced, or not.
-            or (self.head.fields.expects_continue and session.is_in_body)
+            # The client may send the body that it announced, or not; or all of it,
+            # for nothing.
+            or (
+                (self.is_cut or self.head.fields.expects_continue)
+                and session.is_in_body
+            )
         ):
             self.close = True
         if self._settings.edits_responses:

@@ -96,7 +96,7 @@ class RetriedRequest(AnsweredRequest):
         assert lease is not None
         is_early = termination is Termination.UPSTREAM_LEFT and not upstream.has_begun
         upstream.close()
-        self.upstream = None
+        self.upstream, self.is_cut = None, False
         if self.is_answered:
             # The response is complete; the rest of the request has no reader.
             self.close = True

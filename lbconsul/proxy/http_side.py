@@ -159,8 +159,8 @@ class HTTPSide:
             return
         try:
             is_empty = self._drain() if self._pipe is not None else self._send_rest()
-        except OSError:
-            self._on_lost()
+        except OSError as error:
+            self.on_send_failed(error)
             return
         if is_empty:
             self.is_full = False
@@ -246,12 +246,20 @@ class HTTPSide:
         self.moved += count
         return pipe
 
-    def drop(self) -> None:
-        """Stop watching and close the stream; what is unsent is lost."""
+    def on_send_failed(self, error: OSError) -> None:
+        """The peer takes no more, or is gone."""
+        self._on_lost()
+
+    def _discard_unsent(self) -> None:
         self.unsent, self.is_full = b"", False
         if self._pipe is not None:
             self._pipes.give_back(self._pipe)
             self._pipe = None
+
+    def drop(self) -> None:
+        """Stop watching and close the stream; what is unsent is lost."""
+        if self.is_full or self._pipe is not None:
+            self._discard_unsent()
         self.poller.forget(self)
         self.stream.close()
 

@@ -11,6 +11,7 @@ from lbconsul.http.errors import Refused
 from lbconsul.http.head import UNTIL_CLOSE
 from lbconsul.http.request import RequestHead
 from lbconsul.http.response import SWITCHING_PROTOCOLS, ResponseHead, ResponseParser
+from lbconsul.net.sockets import unread
 from lbconsul.net.stream import Stream
 from lbconsul.proxy.http_side import LARGE, READ_SIZE, HTTPSide, Part, part_of
 from lbconsul.proxy.idle_connections import IdleConnections
@@ -18,6 +19,12 @@ from lbconsul.proxy.relay import RelaySettings
 from lbconsul.stats.termination import Termination
 
 _FIRST_FINAL = 200
+
+#: What sending to a connection that its peer has reset ends in.
+_RESETS = BrokenPipeError, ConnectionResetError
+
+#: The most reads before a part of a request is sent over TLS.
+_MOST_READS = 8
 
 
 class ResponseUser(Protocol):
@@ -43,6 +50,9 @@ class ResponseUser(Protocol):
 
     def on_upstream_sent(self) -> None:
         """All that had no room is sent: the request may go on."""
+
+    def on_request_cut(self) -> None:
+        """The upstream takes no more of the request; a response may come yet."""
 
     def on_upstream_failed(self, termination: Termination) -> None:
         """No response, or not all of it, will come."""
@@ -252,6 +262,41 @@ class UpstreamConnection(HTTPSide):
     def _on_sent(self) -> None:
         if self.user is not None:
             self.user.on_upstream_sent()
+
+    def read_first(self) -> None:
+        """Read what there is of a response before more of the request is sent.
+
+        Only TLS needs that: OpenSSL reads nothing more once it has failed to write.
+        """
+        user, reads = self.user, 0
+        # A read may find nothing but records without data, such as tickets.
+        while (
+            self.user is user
+            and self.watched
+            and reads < _MOST_READS
+            and unread(self.stream)
+        ):
+            self.doRead()
+            reads += 1
+
+    def on_send_failed(self, error: OSError) -> None:
+        """The upstream takes no more, but may have responded before.
+
+        A server that refuses a request early closes its socket with the rest of it
+        unread, which resets the connection behind the response.
+        """
+        if self.user is None or not isinstance(error, _RESETS):
+            self._on_lost()
+            return
+        self._discard_unsent()
+        self.poller.removeWriter(self)
+        self.is_reusable = False
+        self.user.on_request_cut()
+        user = self.user
+        if self.watched:  # else the client has to take what came before
+            self.doRead()
+            if self.user is user and not self.has_begun:
+                self._on_lost()
 
     def release(self, now: float) -> None:
         """The exchange is over: keep the connection for others, or close it."""
