@@ -213,7 +213,7 @@ BAD = {
     "duration without unit": (
         "80:web,idle-timeout=5",
         "--map 80:web,idle-timeout=5: idle-timeout=5: must be a number with a unit,"
-        " such as 500ms, 5s, 2m or 1h",
+        " such as 500ms, 5s, 2m, 1h or 7d",
     ),
     "nothing to balance": (
         "--consul consul:8500",
@@ -261,8 +261,8 @@ BAD = {
     ),
     "failback-after": (
         "--failback-after soon 80:web",
-        "--failback-after soon: must be a number with a unit, such as 500ms, 5s, 2m or"
-        " 1h",
+        "--failback-after soon: must be a number with a unit, such as 500ms, 5s, 2m,"
+        " 1h or 7d",
     ),
     "dc": (
         "80:web,dc=dc1|",
@@ -279,7 +279,8 @@ BAD = {
     ),
     "shrink-hold": (
         "--shrink-hold off 80:web",
-        "--shrink-hold off: must be a number with a unit, such as 500ms, 5s, 2m or 1h",
+        "--shrink-hold off: must be a number with a unit, such as 500ms, 5s, 2m, 1h"
+        " or 7d",
     ),
     "when-empty": (
         "80:web,when-empty=wait",
@@ -293,8 +294,8 @@ BAD = {
     ),
     "slow-start": (
         "--slow-start on 80:web",
-        "--slow-start on: must be a number with a unit, such as 500ms, 5s, 2m or 1h,"
-        " or off",
+        "--slow-start on: must be a number with a unit, such as 500ms, 5s, 2m, 1h or"
+        " 7d, or off",
     ),
     "max-connections-per-upstream": (
         "--max-connections-per-upstream few 80:web",
@@ -307,7 +308,8 @@ BAD = {
     ),
     "queue-timeout": (
         "--queue-timeout 5 80:web",
-        "--queue-timeout 5: must be a number with a unit, such as 500ms, 5s, 2m or 1h",
+        "--queue-timeout 5: must be a number with a unit, such as 500ms, 5s, 2m, 1h"
+        " or 7d",
     ),
     "drain-timeout": (
         "--drain-timeout 0s 80:web",
@@ -318,9 +320,9 @@ BAD = {
         "--close-on-critical maybe: must be on or off",
     ),
     "max-age": (
-        "--max-age 1d 80:web",
-        "--max-age 1d: must be a number with a unit, such as 500ms, 5s, 2m or 1h, or"
-        " off",
+        "--max-age 1w 80:web",
+        "--max-age 1w: must be a number with a unit, such as 500ms, 5s, 2m, 1h or"
+        " 7d, or off",
     ),
     "rebalance": (
         "--rebalance 5% 80:web",
@@ -373,8 +375,8 @@ BAD = {
     ),
     "shutdown-grace": (
         "--shutdown-grace long 80:web",
-        "--shutdown-grace long: must be a number with a unit, such as 500ms, 5s, 2m or"
-        " 1h, or off",
+        "--shutdown-grace long: must be a number with a unit, such as 500ms, 5s, 2m,"
+        " 1h or 7d, or off",
     ),
     "takeover": (
         "--takeover lb.sock 80:web",

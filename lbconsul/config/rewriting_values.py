@@ -185,7 +185,7 @@ def hsts(text: str) -> HSTS | None:
     if not set(flags) <= {"includesubdomains", "preload"}:
         raise ValueError(
             "must be TIME;includeSubDomains;preload, of which the last two may be"
-            " missing, such as 8760h; or off"
+            " missing, such as 365d; or off"
         )
     try:
         age = values.duration(time)
@@ -193,7 +193,7 @@ def hsts(text: str) -> HSTS | None:
         raise ValueError(f"{error}; or off") from None
     found = HSTS(age, "includesubdomains" in flags, "preload" in flags)
     if found.preload and not (found.include_subdomains and age >= _YEAR):
-        raise ValueError("preload needs includeSubDomains, and a year (8760h) or more")
+        raise ValueError("preload needs includeSubDomains, and a year (365d) or more")
     return found
 
 

@@ -12,8 +12,8 @@ from lbconsul.config.address_values import is_host, port
 from lbconsul.config.model import MOST_WORKERS, WhenEmpty
 from lbconsul.text import decimal, unquoted
 
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION = re.compile(r"(\d{1,9}(?:\.\d+)?)(ms|s|m|h)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d+)?)(ms|s|m|h|d)")
 _LONGEST_NAME = 255
 _WHEN_EMPTY = ("close", "wait", "fallback")
 _NAME = re.compile(r"[^\s/?#:,]+")
@@ -43,10 +43,12 @@ def _meant(word: str, choices: Iterable[str]) -> str:
 
 
 def duration(text: str) -> float:
-    """Seconds from ``500ms``, ``5s``, ``2m`` or ``1h``."""
+    """Seconds from ``500ms``, ``5s``, ``2m``, ``1h`` or ``7d``."""
     match = _DURATION.fullmatch(text)
     if match is None:
-        raise ValueError("must be a number with a unit, such as 500ms, 5s, 2m or 1h")
+        raise ValueError(
+            "must be a number with a unit, such as 500ms, 5s, 2m, 1h or 7d"
+        )
     seconds = float(match[1]) * _SECONDS[match[2]]
     if seconds <= 0:
         raise ValueError("must be longer than 0")

@@ -204,6 +204,7 @@ def test_no_redirect(text: str, why: str) -> None:
         ("24h", HSTS(86400.0)),
         ("24h;includesubdomains", HSTS(86400.0, True)),
         ("8760h; includeSubDomains; preload", HSTS(31536000.0, True, True)),
+        ("365d;includeSubDomains;preload", HSTS(31536000.0, True, True)),
     ],
 )
 def test_hsts(text: str, hsts: HSTS | None) -> None:
