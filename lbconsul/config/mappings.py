@@ -151,8 +151,6 @@ def _route(each: RawMapping, pattern: str, mapping: Mapping) -> Mapping:
 
     What limits the clients of the whole address is not counted for each route again.
     """
-    if each.service is None:
-        raise each.said.wrong("a route needs a service")
     for key in each.options:
         if key in LISTEN_OPTIONS:
             raise each.wrong(
@@ -167,4 +165,10 @@ def _route(each: RawMapping, pattern: str, mapping: Mapping) -> Mapping:
         deny=(),
         limits=limits,
     )
-    return with_options(inherited, _values(route_texts.without_conditions(each)))
+    row = with_options(inherited, _values(route_texts.without_conditions(each)))
+    if not (row.service or conflicts.is_redirecting(row)):
+        raise each.said.wrong(
+            "a route needs a service; with - it needs redirect= or redirect-https=on,"
+            " and mode=http"
+        )
+    return row

@@ -178,6 +178,9 @@ class _Explainer:
                 status, location = redirect
                 text = location.decode("latin-1")
                 return {"options": told, "status": status, "location": text}
+            if not row.service:
+                reason = "it is not redirected, and there is no service"
+                return {"options": told, "status": 404, "reason": reason}
         rewriting = RequestRewriting.of(row.rewriting)
         if rewriting is not None:
             line = rewriting.line(head, path)

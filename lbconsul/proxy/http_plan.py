@@ -167,6 +167,8 @@ class Planner:
             redirect = settings.redirecting.location(head, path, scheme)
             if redirect is not None:
                 plan.status, plan.location = redirect
+            elif not found.mapping.service:
+                plan.status = _NOT_FOUND
         if not plan.status:
             plan.is_idempotent = head.method in _IDEMPOTENT
             self._pass_on(plan, settings)

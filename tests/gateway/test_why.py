@@ -155,6 +155,16 @@ class TestRedirects:
         assert told.options == {"redirect": "301,https://www.x.org$path"}
         assert (told.sends, told.pools) == ("", ())
 
+    def test_a_route_without_a_service(self) -> None:
+        """A route that only redirects answers 404 where it does not."""
+        route = '80:example.com=-,redirect="301,https://www.x.org$path"'
+        told = explained(StatusStage("80:web,mode=http", routes=[route]))
+        assert told.location == "https://www.x.org/"
+        route = '80:example.com=-,redirect="301,http://example.com/"'
+        told = explained(StatusStage("80:web,mode=http", routes=[route]))
+        assert (told.status, told.sends, told.pools) == (404, "", ())
+        assert told.reason == "it is not redirected, and there is no service"
+
     def test_redirect_https(self) -> None:
         """A client that came with https is served."""
         stage = StatusStage("80:web,mode=http,redirect-https=on")

@@ -177,6 +177,14 @@ def test_a_trusted_proxy_with_tls_is_no_reason_for_a_redirect() -> None:
         assert b"\r\nX-Forwarded-Proto: https\r\n" in head
 
 
+def test_nothing_but_a_redirect() -> None:
+    """A client that is not to be sent elsewhere is told that nothing is here."""
+    line = "X-Forwarded-Proto: https"
+    asked = request("/", "a.example", line)
+    with HTTPStage(service="", redirect_https=True, **TRUSTING) as stage:
+        assert answered(stage, asked).startswith(b"HTTP/1.1 404 ")
+
+
 def test_names_of_trusted_proxies_for_requests() -> None:
     """A request keeps the name that a trusted proxy gave it, and no other's."""
     asked = request("/", "a.example", "x-request-id: theirs")
