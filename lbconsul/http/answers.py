@@ -1,7 +1,6 @@
 """The answers that a balancer gives itself: errors, and redirects.  Pure.
 
-They hold nothing of what the client has sent, and no Date: a recipient adds its own
-where that matters (RFC 9110, 6.6.1), and HAProxy's have none either.
+They hold nothing of what the client has sent.
 """
 
 import json
@@ -13,6 +12,7 @@ from attrs import frozen
 from lbconsul.config.rewriting import ErrorPage
 from lbconsul.errors import ConfigError
 from lbconsul.http.accept import preferred
+from lbconsul.http.date import DateLine
 
 #: Of each status, its reason phrase (RFC 9110, 15; RFC 6585) and what it means to the
 #: user of a browser.
@@ -107,11 +107,17 @@ def read_pages(
 
 
 class Answers:
-    """Makes answers; `pages` replace bodies, by status."""
+    """Makes answers; `pages` replace bodies, by status.
 
-    __slots__ = ("_pages",)
+    `now` returns the time in seconds since the epoch.
+    """
 
-    def __init__(self, pages: Mapping[int, Page] | None = None) -> None:
+    __slots__ = ("_date", "_pages")
+
+    def __init__(
+        self, now: Callable[[], float], pages: Mapping[int, Page] | None = None
+    ) -> None:
+        self._date = DateLine(now)
         self._pages = dict(pages or {})
 
     def answer(
@@ -147,7 +153,7 @@ class Answers:
             content_type,
             extra,
         )
-        head = _head(status, reason, len(body), fields, request_id, close)
+        head = self._head(status, reason, len(body), fields, request_id, close)
         return head if is_head else head + body
 
     def redirect(
@@ -164,25 +170,26 @@ class Answers:
         Clients may keep it, as HTTP has it: for long if it is permanent (301, 308).
         """
         fields = b"Location: %b\r\n%b" % (location, extra)
-        return _head(status, _REDIRECTS[status], 0, fields, request_id, close)
+        return self._head(status, _REDIRECTS[status], 0, fields, request_id, close)
 
-
-def _head(
-    status: int,
-    reason: str,
-    length: int,
-    fields: bytes,
-    request_id: bytes,
-    close: bool,
-) -> bytes:
-    return b"HTTP/1.1 %d %b\r\nContent-Length: %d\r\n%b%b%b\r\n" % (
-        status,
-        reason.encode(),
-        length,
-        fields,
-        b"X-Request-ID: %b\r\n" % request_id if request_id else b"",
-        b"Connection: close\r\n" if close else b"",
-    )
+    def _head(
+        self,
+        status: int,
+        reason: str,
+        length: int,
+        fields: bytes,
+        request_id: bytes,
+        close: bool,
+    ) -> bytes:
+        return b"HTTP/1.1 %d %b\r\n%bContent-Length: %d\r\n%b%b%b\r\n" % (
+            status,
+            reason.encode(),
+            self._date.line(),
+            length,
+            fields,
+            b"X-Request-ID: %b\r\n" % request_id if request_id else b"",
+            b"Connection: close\r\n" if close else b"",
+        )
 
 
 def _filled(

@@ -107,11 +107,13 @@ class HTTPSettings:
         mapping: Mapping,
         sweeper: Sweeper,
         log: RequestLog,
+        now: Callable[[], float],
         denies: Callable[[str], bool] | None = None,
     ) -> Self:
         """The settings for a mapping or route with ``mode=http``.
 
-        `denies` tells whether its access control refuses an address.
+        `now` returns the time in seconds since the epoch; `denies` tells whether its
+        access control refuses an address.
         """
         http = mapping.http
         limits = Limits(head=http.max_head, target=http.max_uri)
@@ -125,7 +127,7 @@ class HTTPSettings:
             ResponseParser(_response_fields(), _RESPONSE),
             _forwarding(mapping),
             listen.port if isinstance(listen, TCPListen) else 80,
-            Answers(_pages(mapping)),
+            Answers(now, _pages(mapping)),
             IdleConnections(
                 http.keep_idle if shares else 0, http.keep_idle_time, sweeper
             ),

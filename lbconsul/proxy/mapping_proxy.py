@@ -1,6 +1,7 @@
 """A mapping's or route's proxy: its settings, counts, wait queue, open sessions."""
 
 import random
+import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Protocol
@@ -93,6 +94,8 @@ class MappingProxy:
     )
     _slicer: TimeSlicer = Factory(lambda self: TimeSlicer(self.clock), takes_self=True)
     _chance: Chance = random.random
+    #: The wall clock, for dates that clients read.
+    _now: Callable[[], float] = time.time  # noqa: TID251
     #: Whether it is known which upstreams its pools have.
     _is_answered: Callable[[], bool] = lambda: True
     #: Serves clients with TLS; None: the mapping has none.
@@ -177,7 +180,13 @@ class MappingProxy:
             # Of the other clients it is known at their accept.
             if control and (mapping.route or mapping.http.trusted_proxies):
                 denies = control.denies
-            self.http = HTTPSettings.of(mapping, self.session_sweeper, log, denies)
+            self.http = HTTPSettings.of(
+                mapping,
+                self.session_sweeper,
+                log,
+                self._now,
+                denies,
+            )
             self._serves = self._serves or self.http.redirecting is not None
 
     def _make_sweepers(self) -> None:

@@ -35,7 +35,7 @@ def answered(
 ) -> tuple[str, str]:
     """The lines of an answer's head, and its body."""
     given = {"request_id": b"r-1", "close": False, "is_head": False, **options}
-    answer = Answers(pages or {}).answer(status, accept=accept, **given)
+    answer = Answers(lambda: 0.0, pages or {}).answer(status, accept=accept, **given)
     head, body = parsed(answer, given["is_head"])
     assert head.status == status
     if not given["is_head"]:
@@ -52,6 +52,7 @@ def test_every_status(status: int, accept: bytes) -> None:
     assert len(body) < 600
     assert "Cache-Control: no-store\r\n" in lines
     assert "X-Request-ID: r-1\r\n" in lines
+    assert "Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n" in lines
     assert "Connection" not in lines
     assert ("Retry-After: 5\r\n" in lines) == (status == 503)
 
@@ -129,7 +130,7 @@ def test_further_fields() -> None:
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_redirect(status: int) -> None:
     """A redirect leads elsewhere, and has no body."""
-    answer = Answers().redirect(
+    answer = Answers(lambda: 0.0).redirect(
         status,
         b"https://a/b",
         request_id=b"",
@@ -139,6 +140,7 @@ def test_redirect(status: int) -> None:
     head, body = parsed(answer)
     assert (head.status, body) == (status, b"")
     assert head.fields.raw == (
+        b"Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"
         b"Content-Length: 0\r\nLocation: https://a/b\r\nX-A: b\r\n"
         b"Connection: close\r\n\r\n"
     )
@@ -202,7 +204,7 @@ class TestPages:
         """Other bytes of a page are sent as they are."""
         body = b"\xff\x00{other} {"
         pages = {404: page("a.TXT", body)}
-        answer = Answers(pages).answer(
+        answer = Answers(lambda: 0.0, pages).answer(
             404, accept=b"", request_id=b"", close=False, is_head=False
         )
         assert parsed(answer)[1] == body

@@ -28,7 +28,8 @@ OF_1_0 = GET.replace(b"1.1", b"1.0").replace(
 )
 
 #: What differs from one request to the next.
-_ID = re.compile(rb"[0-9a-f]{16}-[0-9a-f]{8}")
+#: What differs in any case: names of requests, and dates.
+_ID = re.compile(rb"[0-9a-f]{16}-[0-9a-f]{8}|(?<=\r\nDate: )[^\r]*")
 _VARIES = frozenset(
     ["request_id", "client", "seconds", "line", "TR", "Tw", "Tc", "Tr", "Ta"]
 )
