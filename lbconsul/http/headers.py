@@ -141,12 +141,29 @@ class ClientHeaders:
 
     def _forwarded(self, fields: Fields) -> bytes:
         """The line of RFC 7239, behind what trusted proxies say."""
-        before = _values(fields, _FORWARDED) if self.is_trusted else []
+        before = self._elements(fields) if self.is_trusted else []
         element = b"for=%b" % _node(self.address)
         if fields.host is not None:
             element += b';host="%b"' % fields.host.text
         element += b";proto=%b" % self._scheme
         return b"Forwarded: %b\r\n" % b", ".join([*before, element])
+
+    def _elements(self, fields: Fields) -> list[bytes]:
+        """What trusted proxies say, as elements of RFC 7239.
+
+        That is X-Forwarded-For, which decides who the client is, if it is there: a
+        proxy that adds to it alone passes on whatever Forwarded its client sends.
+        """
+        hops = filter(None, map(bytes.strip, islice(_hops(fields), _MOST_HOPS)))
+        elements = [b"for=%b" % _node(_address(each)) for each in hops][::-1]
+        if not elements:
+            return _values(fields, _FORWARDED)
+        host, scheme = _last(fields, _HOST), self._told_scheme(fields)
+        if _is_host(host):
+            elements[-1] += b';host="%b"' % host
+        if scheme:
+            elements[-1] += b";proto=%b" % scheme
+        return elements
 
 
 def via(name: str, fields: Fields) -> bytes:

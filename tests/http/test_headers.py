@@ -170,6 +170,31 @@ def test_forwarded() -> None:
     )
 
 
+def test_forwarded_behind_a_proxy_without_it() -> None:
+    """A client that a trusted proxy names in X-Forwarded-For alone is named as well.
+
+    A Forwarded beside it is not believed: it may be the client's own.
+    """
+    proxy = client("10.0.0.1", forwarded=True)
+    told = fields(
+        b"X-Forwarded-For: 192.0.2.7:4711, , who",
+        b"X-Forwarded-For: 2001:db8::7",
+        b"X-Forwarded-Proto: https",
+        b"X-Forwarded-Host: www.example.com",
+        b"Forwarded: for=evil",
+    )
+    assert lines(proxy, told)["Forwarded"] == (
+        'for=192.0.2.7, for=unknown, for="[2001:db8::7]";host="www.example.com"'
+        ';proto=https, for=10.0.0.1;host="a:1";proto=http'
+    )
+    plain = fields(b"X-Forwarded-For: 192.0.2.7", b"X-Forwarded-Host: a/b")
+    assert lines(proxy, plain)["Forwarded"] == (
+        'for=192.0.2.7, for=10.0.0.1;host="a:1";proto=http'
+    )
+    many = lines(proxy, fields(b"X-Forwarded-For: " + b"192.0.2.7," * 99))
+    assert many["Forwarded"].count("for=192.0.2.7") < 40
+
+
 def test_via() -> None:
     """Via names the version that the message came with (RFC 9110, 7.6.3)."""
     named = client("192.0.2.1", via="lbconsul")
