@@ -38,6 +38,9 @@ class ForwardingOptions:
     forwarded: bool = False
     #: The name of this proxy in ``Via``; empty if that is not added.
     via: str = ""
+    #: Names of fields that this proxy has itself beside those of this module: those of
+    #: trusted proxies are not passed on either.
+    own: frozenset[bytes] = frozenset()
 
 
 class ClientHeaders:
@@ -134,7 +137,8 @@ class ClientHeaders:
             host = b"" if fields.host is None else fields.host.text
         if host:
             fixed += b"X-Forwarded-Host: %b\r\n" % host
-        others = [each for each in fields.forwarded if each[0] not in _OWN]
+        own = _OWN | options.own
+        others = [each for each in fields.forwarded if each[0] not in own]
         if not options.forwarded:
             others += [each for each in fields.forwarded if each[0] == _FORWARDED]
         return fixed + b"".join(b"%b: %b\r\n" % each for each in others)

@@ -172,4 +172,5 @@ def _forwarding(mapping: Mapping) -> ForwardingOptions:
         trusts if http.trusted_proxies else None,
         http.forwarded,
         VIA if http.via else "",
+        frozenset(CERTIFICATE_FIELDS if http.client_cert else ()),
     )

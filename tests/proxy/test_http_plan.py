@@ -198,6 +198,19 @@ def test_names_of_trusted_proxies_for_requests() -> None:
         assert b"theirs" not in head
 
 
+@pytest.mark.parametrize("options", [{}, TRUSTING])
+def test_facts_of_certificates_are_the_gateways(options: dict[str, Any]) -> None:
+    """What is told of a client's certificate is of this connection, and told once.
+
+    So it is behind a trusted proxy, which may pass on what its client has made up.
+    """
+    lines = ("x-ssl-client-verify: SUCCESS", "X-SSL-Client-CN: admin")
+    with HTTPStage(client_cert_headers=True, **options) as stage:
+        head = passed(stage, request("/", "a.example", *lines)).lower()
+    assert head.count(b"x-ssl-client-") == 1
+    assert b"\r\nx-ssl-client-verify: none\r\n" in head
+
+
 def test_access_control_of_routes() -> None:
     """A route can be for some networks only."""
     routes = {"a.example/admin": {"allow": ("10.0.0.0/8",)}}
