@@ -4,11 +4,14 @@ import socket
 from abc import abstractmethod
 from contextlib import suppress
 
+from lbconsul.http.accept import accept_of
 from lbconsul.http.errors import Refused
+from lbconsul.http.request import RequestHead
 from lbconsul.proxy.answer_reasons import reason_of
 from lbconsul.proxy.http_client_side import CLOSING, WAITING, HTTPClientSide
 from lbconsul.proxy.http_exchange import Exchange
-from lbconsul.proxy.http_plan import Plan
+from lbconsul.proxy.http_plan import Plan, Planner
+from lbconsul.proxy.http_settings import new_request_id
 from lbconsul.proxy.http_upstream import UpstreamConnection
 from lbconsul.proxy.mapping_proxy import MappingProxy
 from lbconsul.proxy.request_log import BadRequest
@@ -21,10 +24,11 @@ _NOT_FOUND = 404
 class AnsweringSide(HTTPClientSide):
     """Answers a client where no upstream does."""
 
-    __slots__ = ("_begun", "_carrier", "_last_moved", "_proxy", "_texts")
+    __slots__ = ("_begun", "_carrier", "_last_moved", "_planner", "_proxy", "_texts")
 
     # Set by the class that is made.
     _proxy: MappingProxy
+    _planner: Planner
     #: What is under way, unless it is an ordinary request.
     _begun: Exchange | None
     #: Where the response to an ordinary request comes from, while one is under way.
@@ -50,10 +54,13 @@ class AnsweringSide(HTTPClientSide):
             return Termination.CLIENT_RESET
         return Termination.CLIENT_LEFT_RESPONSE
 
-    def _refuse(self, refused: Refused, raw: bytes = b"") -> None:
+    def _refuse(
+        self, refused: Refused, raw: bytes = b"", head: RequestHead | None = None
+    ) -> None:
         """Answer that a request is not forwarded, and close.
 
-        It begins with `raw`, if it did not become an exchange.
+        It begins with `raw`, if it did not become an exchange, and has this head, if
+        that is valid.
         """
         exchange = self._exchange
         if exchange is not None:
@@ -62,7 +69,7 @@ class AnsweringSide(HTTPClientSide):
                 self.end(Termination.BAD_BODY)
                 return
             exchange.leave_upstream()
-        self.answer(refused.status, Termination.DENIED, str(refused), raw)
+        self.answer(refused.status, Termination.DENIED, str(refused), raw, head)
 
     def answer(
         self,
@@ -70,16 +77,20 @@ class AnsweringSide(HTTPClientSide):
         termination: Termination,
         error: str = "",
         raw: bytes = b"",
+        head: RequestHead | None = None,
     ) -> None:
         """Answer in place of an upstream.
 
-        `error` tells the log why; `raw` is a request that did not become an exchange.
+        `error` tells the log why; `raw` and `head` are of a request that did not become
+        an exchange.
         """
         exchange, reason = self._exchange, reason_of(status, termination)
         if exchange is None:
             request = BadRequest(
                 raw=raw, since=self.read_at, status=status, reason=reason, error=error
             )
+            if head is not None:
+                self._identify(request, head)
             self._answer_bad(request, termination)
             return
         exchange.close = self._close_after()
@@ -87,14 +98,21 @@ class AnsweringSide(HTTPClientSide):
         answer = exchange.answer(status, reason)
         self._send_whole(exchange, status, answer, termination)
 
+    def _identify(self, request: BadRequest, head: RequestHead) -> None:
+        """Note the head of a request, which is valid, and its id."""
+        request.raw, request.head = head.raw, head
+        request.begun_at = self._proxy.clock.seconds()
+        request.request_id = self._planner.told_id(head.fields) or new_request_id()
+
     def _answer_bad(self, request: BadRequest, termination: Termination) -> None:
         """Answer a request that did not become an exchange, and close."""
+        head = request.head
         answer = self.settings.answers.answer(
             request.status,
-            accept=b"",
-            request_id=b"",
+            accept=b"" if head is None else accept_of(head.fields.raw),
+            request_id=request.request_id,
             close=True,
-            is_head=False,
+            is_head=head is not None and head.method == b"HEAD",
             reason_code=request.reason,
         )
         request.head_sent = answer.index(b"\r\n\r\n") + 4

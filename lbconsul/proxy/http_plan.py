@@ -199,7 +199,7 @@ class Planner:
             self._told_host, self._told_by = fields.host, settings
         plan.lines = lines + told + self._own
         if headers.is_trusted:
-            plan.request_id = dict(fields.forwarded).get(REQUEST_ID, b"")
+            plan.request_id = self.told_id(fields)
         most = settings.mapping.http.max_body
         if 0 <= fields.body <= (most or fields.body):
             plan.size = len(head.raw) + fields.body
@@ -209,6 +209,11 @@ class Planner:
             and plan.size > 0
             and not (fields.upgrade or fields.binds or fields.expects_continue)
         )
+
+    def told_id(self, fields: Fields) -> bytes:
+        """What a trusted proxy calls a request; empty if none does."""
+        told = fields.forwarded if self.headers.is_trusted else ()
+        return dict(told).get(REQUEST_ID, b"")
 
 
 def certificate_lines(info: ClientInfo | None) -> bytes:

@@ -4,7 +4,6 @@ from lbconsul.http.errors import Refused
 from lbconsul.proxy.http_client_side import BODY, CLOSING, HEAD, WAITING
 from lbconsul.proxy.http_exchange import Exchange
 from lbconsul.proxy.http_ordinary import OrdinaryRequests
-from lbconsul.proxy.http_plan import Planner
 from lbconsul.proxy.http_settings import new_request_id
 from lbconsul.proxy.http_side import READ_SIZE, Part
 from lbconsul.stats.termination import Termination
@@ -18,10 +17,9 @@ _IN = 1
 class RequestReader(OrdinaryRequests):
     """Reads a client's requests and has each served, one at a time."""
 
-    __slots__ = ("_is_serving", "_planner")
+    __slots__ = ("_is_serving",)
 
     # Set by the class that is made.
-    _planner: Planner
     _is_serving: bool
 
     def doRead(self) -> None:
@@ -84,6 +82,7 @@ class RequestReader(OrdinaryRequests):
 
         Returns false if it is not complete.
         """
+        head = None
         try:
             plan = self._plan
             last = self.settings.last_head if plan is None else plan.head
@@ -115,7 +114,7 @@ class RequestReader(OrdinaryRequests):
                     self.resume()  # from here on the exchange pauses and resumes
                 body, at = self.take_body(data, at)
         except Refused as refused:
-            self._refuse(refused, data)
+            self._refuse(refused, data, head)
             return True
         if at >= 0:
             self.state = WAITING

@@ -230,6 +230,33 @@ def _error(stage: HTTPStage) -> None:
     client.hear_message()
 
 
+def test_a_path_that_is_refused(logs: Sequence[LogEvent]) -> None:
+    """A request whose path is refused has an id, in the log and in its answer."""
+    with HTTPStage() as stage:
+        client = stage.client()
+        client.say(
+            b"GET /%5C HTTP/1.1\r\nHost: a\r\nUser-Agent: b\r\n"
+            b"Accept: application/json\r\n\r\n"
+        )
+        head, body = client.hear_message()
+        event = the_request(logs)
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert event["TR"] >= 0
+    assert event["user_agent"] == "b"
+    request_id = event["request_id"].encode()
+    assert b"\r\nX-Request-ID: %b\r\n" % request_id in head
+    assert b'"request_id":"%b"' % request_id in body
+
+
+def test_a_refused_path_behind_a_proxy(logs: Sequence[LogEvent]) -> None:
+    """Its id is that of a trusted proxy, if that has given it one."""
+    with HTTPStage(trusted_proxies=("127.0.0.0/8",)) as stage:
+        client = stage.client()
+        client.say(b"HEAD /%5C HTTP/1.1\r\nHost: a\r\nX-Request-ID: theirs\r\n\r\n")
+        assert client.hears_end().endswith(b"\r\n\r\n")
+        assert the_request(logs)["request_id"] == "theirs"
+
+
 #: What a client does, the options of the mapping, and what is logged of it; `unhappy`
 #: is the reason that stands among the last unhappy requests.
 CASES: list[tuple[Callable[[HTTPStage], None], dict[str, Any], dict[str, Any]]] = [
