@@ -16,6 +16,8 @@ _REASONS = {
     Termination.STARVED: "no-resources",
     Termination.UPSTREAM_LEFT: "upstream-closed",
     Termination.LEFT: "upstream-left",
+    Termination.SOFT_STOP: "drain-timeout",
+    Termination.UNMAPPED: "drain-timeout",
     Termination.IDLE: "min-rate",
     Termination.BAD_RESPONSE: "bad-response",
     Termination.RESPONSE_TIMEOUT: "response-timeout",
@@ -59,6 +61,8 @@ def limits_of(mapping: Mapping) -> dict[Termination, str]:
         Termination.RESPONSE_TIMEOUT: ("response-timeout", http.response_timeout),
         Termination.REQUEST_TIMEOUT: ("request-timeout", http.request_timeout),
         Termination.IDLE: ("idle-timeout", timeouts.idle),
+        Termination.SOFT_STOP: ("drain-timeout", mapping.drain.timeout),
+        Termination.UNMAPPED: ("drain-timeout", mapping.drain.timeout),
     }  # fmt: skip
     return {
         termination: f"longer than {name}={decimal(seconds)}s"

@@ -20,6 +20,9 @@ from lbconsul.stats.termination import Termination
 
 _DONE = Termination.DONE
 
+#: How connections of a mapping end that drains, once its drain timeout is over.
+_OVERDUE = frozenset([Termination.SOFT_STOP, Termination.UNMAPPED])
+
 
 class HTTPSession(RequestReader):
     """One client's connection, from accept to end."""
@@ -154,7 +157,11 @@ class HTTPSession(RequestReader):
         self.end(Termination.HARD_STOP if ended else Termination.INTERNAL)
 
     def end(self, termination: Termination) -> None:
-        """Close the connection.  Later calls do nothing."""
+        """Close the connection.  Later calls do nothing.
+
+        At the end of a drain a client without a response is answered first, which may
+        take as long as it takes the client to end its direction.
+        """
         if self.state is UPGRADED:
             self._relay.end(termination)
         elif self.state is not OVER:
@@ -163,6 +170,9 @@ class HTTPSession(RequestReader):
                 if termination is Termination.LEFT and exchange.leaves_instance():
                     return
                 exchange.leave_upstream()
+                if termination in _OVERDUE and not exchange.status:
+                    self.answer(503, termination)
+                    return
                 if exchange.status and not exchange.is_answered:
                     # What was passed on must not look complete.
                     with suppress(OSError):

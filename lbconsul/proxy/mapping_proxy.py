@@ -380,8 +380,9 @@ class MappingProxy:
     ) -> None:
         """Close all open connections at once, and stop the sweepers."""
         self.wait_queue.stop()  # queued dials must not take the freed slots
-        for each in tuple(self.sessions):
-            each.end(termination)
+        for _ in range(2):  # those that are answered first do not end at once
+            for each in tuple(self.sessions):
+                each.end(termination)
         for sweeper in (self.dial_sweeper, self.session_sweeper):
             sweeper.stop()
         self.log.stop()

@@ -4,6 +4,7 @@ import pytest
 
 from lbconsul.proxy import http_time_limits
 from lbconsul.proxy.http_session import HTTPSession
+from lbconsul.stats.termination import Termination
 from tests.support.http_stage import GET, OK, HTTPStage, Peer
 from tests.support.upstreams import WEB
 from tests.support.waiting import eventually
@@ -48,6 +49,40 @@ def test_a_mapping_that_drains_ends_connections_with_their_responses() -> None:
         upstream.say(OK)
         assert b"\r\nConnection: close\r\n" in client.hear()
         assert client.hears_end() == b"ok"
+
+
+@pytest.mark.parametrize("request_", [GET, POST, POST[:-1]])
+@pytest.mark.parametrize("overdue", [Termination.SOFT_STOP, Termination.UNMAPPED])
+def test_requests_without_a_response_by_the_drain_timeout(
+    request_: bytes, overdue: Termination
+) -> None:
+    """A client whose request has no response by the drain timeout is told so."""
+    with HTTPStage(drain_timeout=0.0) as stage:
+        client = stage.client()
+        client.say(request_)
+        upstream = stage.upstream()
+        upstream.hear()
+        stage.proxy.call(stage.proxy.mapped.drain, overdue)
+        tick(stage)
+        head, body = client.hear_message()
+        assert head.startswith(b"HTTP/1.1 503 ")
+        assert b"\r\nConnection: close\r\n" in head
+        assert b"Code: drain-timeout\n" in body
+        upstream.hears_end()
+        client.end()
+        assert client.hears_end() == b""
+
+
+def test_connections_that_are_closed_at_once_do_not_wait_for_their_clients() -> None:
+    """A client that still sends when all is closed does not hold the end up."""
+    with HTTPStage() as stage:
+        client = stage.client()
+        client.say(POST[:-1])
+        stage.upstream().hear()
+        close = stage.proxy.mapped.close_connections
+        stage.proxy.call(close, Termination.SOFT_STOP)
+        assert not stage.proxy.mapped.sessions
+        assert client.hear_message()[0].startswith(b"HTTP/1.1 503 ")
 
 
 @pytest.mark.parametrize("has_sent", [False, True])
