@@ -190,17 +190,25 @@ class MappingProxy:
             self._serves = self._serves or self.http.redirecting is not None
 
     def _make_sweepers(self) -> None:
-        mapping, dialer, clock = self.mapping, self.dialer, self.clock
+        interval = Sweeper.interval_for(min(self._waits()), _DIAL_ROUND)
+        self.dial_sweeper = Sweeper(self.clock, interval, self._slicer)
+        interval = self._session_interval()
+        self.session_sweeper = Sweeper(self.clock, interval, self._slicer)
+
+    def _waits(self) -> list[float]:
+        """The time limits of a dial."""
+        dialer = self.dialer
         waits = (
             dialer.connect_timeout,
             dialer.queue_timeout,
             dialer.empty_timeout,
-            mapping.timeouts.first_byte,
+            self.mapping.timeouts.first_byte,
         )
-        shortest = min(each for each in waits if each)
-        self.dial_sweeper = Sweeper(
-            clock, Sweeper.interval_for(shortest, _DIAL_ROUND), self._slicer
-        )
+        return [each for each in waits if each]
+
+    def _session_interval(self) -> float:
+        """How often its sessions, or its requests, are to be checked, in seconds."""
+        mapping = self.mapping
         limits = [mapping.timeouts.idle, mapping.timeouts.half_close]
         if mapping.timeouts.max_age:
             limits.append(2 * _AGE_JITTER * mapping.timeouts.max_age)
@@ -212,15 +220,14 @@ class MappingProxy:
             limits += filter(
                 None,
                 (
-                    *waits,
+                    *self._waits(),
                     http.head_timeout,
                     http.keepalive_timeout,
                     http.response_timeout,
                     http.request_timeout,
                 ),
             )
-        interval = Sweeper.interval_for(min(limits), _SESSION_ROUND)
-        self.session_sweeper = Sweeper(clock, interval, self._slicer)
+        return Sweeper.interval_for(min(limits), _SESSION_ROUND)
 
     @property
     def open(self) -> int:
@@ -251,6 +258,8 @@ class MappingProxy:
         rest = self if self._serves else newer
         has_rest = rest is not None and rest.http is not None and rest._serves
         self._router = table.router.with_default(rest if has_rest else None)
+        # Requests of routes are checked with the sessions that they are of.
+        self.session_sweeper.interval = min(self._session_interval(), table.interval)
 
     def row_for(
         self, host: str | None, path: bytes, method: bytes, fields: "Fields"

@@ -1,12 +1,14 @@
 """The table by which clients or requests find the proxies of a mapping's routes."""
 
 from collections.abc import Iterable
+from math import inf
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from attrs import frozen
 
 from lbconsul.config.model import Mapping
 from lbconsul.config.server_names import ServerNames
+from lbconsul.net.sweeper import Sweeper
 from lbconsul.steps import Steps
 
 if TYPE_CHECKING:  # it takes memory that mappings of connections do without
@@ -18,6 +20,7 @@ class Routed(Protocol):
 
     #: The route, as a mapping of its own.
     mapping: Mapping
+    session_sweeper: Sweeper
 
 
 Proxy = TypeVar("Proxy", bound=Routed)
@@ -32,6 +35,9 @@ class RouteTable(Generic[Proxy]):
     by_name: ServerNames[Proxy] | None
     #: In HTTP mode, by what requests ask for.
     router: "Router[Proxy] | None"
+    #: In HTTP mode, how often requests are to be checked, in seconds, for the sake of
+    #: the shortest time limit of a route.
+    interval: float = inf
 
 
 def making_table(mode: str, routes: Iterable[Proxy]) -> Steps[RouteTable[Proxy]]:
@@ -46,4 +52,5 @@ def making_table(mode: str, routes: Iterable[Proxy]) -> Steps[RouteTable[Proxy]]
     from lbconsul.http.router import Router
 
     router = yield from Router.making({each.mapping.route: each for each in routes})
-    return RouteTable(routes, None, router)
+    interval = min((each.session_sweeper.interval for each in routes), default=inf)
+    return RouteTable(routes, None, router, interval)

@@ -21,6 +21,18 @@ def status(client: Peer) -> bytes:
     return client.hears_end()[9:12]
 
 
+def test_limits_of_routes_are_checked_as_often_as_they_need() -> None:
+    """A limit of a route that is shorter than its mapping's fires in time."""
+    short = {"response_timeout": 0.8}
+    with HTTPStage(routes={"a.example": short, "b.example": {}}) as stage:
+        sweeper = stage.proxy.mapped.session_sweeper
+        assert sweeper.interval == pytest.approx(0.1)
+    with HTTPStage(routes={"b.example": {}}) as stage:
+        alone = stage.proxy.mapped.session_sweeper.interval
+    with HTTPStage() as stage:
+        assert stage.proxy.mapped.session_sweeper.interval == alone
+
+
 def test_a_body_may_be_too_large() -> None:
     """A client whose body is too large learns it before it sends it."""
     with HTTPStage(max_body=10) as stage:
