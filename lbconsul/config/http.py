@@ -45,5 +45,8 @@ class HTTP:
     client_cert: bool = False
     #: Whether clients get ``Server-Timing``.
     server_timing: bool = False
+    #: Header fields that the access log shows, each ``request:NAME`` or
+    #: ``response:NAME`` in lower case.
+    log_fields: tuple[str, ...] = ()
     #: Consecutive responses 5xx and timeouts that eject an instance; 0: never.
     eject_5xx: int = 0

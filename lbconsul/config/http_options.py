@@ -121,6 +121,13 @@ HTTP_OPTIONS = (
         field="http.server_timing",
     ),
     Option(
+        "log-fields",
+        http_values.log_fields,
+        "header fields that the access log shows as well:"
+        " request:x-tenant,response:x-cache; or off [off]",
+        field="http.log_fields",
+    ),
+    Option(
         "eject-5xx",
         values.whole(0, 1000),
         "eject an instance after this many consecutive responses 5xx or timeouts; 0:"

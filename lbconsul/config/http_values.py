@@ -11,6 +11,20 @@ from lbconsul.config.address_values import is_host, port
 #: What another instance may be tried for.
 RETRY_ON = frozenset({"502", "503", "504", "timeout"})
 
+#: Fields that hold passwords, tokens or the names of sessions, by their names in lower
+#: case.
+SECRET_FIELDS = frozenset(
+    [
+        "authorization", "cookie", "proxy-authorization", "set-cookie", "x-api-key",
+        "x-auth-token", "x-csrf-token", "x-amz-security-token",
+    ]
+)  # fmt: skip
+
+#: The most fields that a log line can have beside its own, and their longest name.
+_MOST_FIELDS, _LONGEST_NAME = 10, 64
+
+_LOG_FIELD = re.compile(r"(request|response):([!#$%&'*+.^_`|~0-9a-z-]+)")
+
 
 def retry_on(text: str) -> frozenset[str]:
     """Some of `RETRY_ON`, with commas between them; none for ``off``."""
@@ -22,6 +36,34 @@ def retry_on(text: str) -> frozenset[str]:
             f"must be off, or some of {','.join(sorted(RETRY_ON))} with commas between"
         )
     return words
+
+
+def log_fields(text: str) -> tuple[str, ...]:
+    """Some of ``request:NAME`` and ``response:NAME``; none for ``off``.
+
+    Fields that hold secrets are refused: logs are read by more people than requests.
+    """
+    if text == "off":
+        return ()
+    found = [_log_field(each.strip(" ").lower()) for each in text.split(",")]
+    if len(set(found)) < len(found):
+        raise ValueError("must name each field once")
+    if len(found) > _MOST_FIELDS:
+        raise ValueError(f"must have at most {_MOST_FIELDS} fields")
+    return tuple(found)
+
+
+def _log_field(text: str) -> str:
+    match = _LOG_FIELD.fullmatch(text)
+    if match is None or len(match[2]) > _LONGEST_NAME:
+        raise ValueError(
+            f"{text!r} must be request:NAME or response:NAME, such as request:x-tenant;"
+            " or off"
+        )
+    # CGI takes other characters for a dash.
+    if re.sub(r"[^0-9a-z]", "-", match[2]) in SECRET_FIELDS:
+        raise ValueError(f"{match[2]} must not be in a log: it holds secrets")
+    return text
 
 
 def upstream_host(text: str) -> str:

@@ -101,6 +101,8 @@ def _text(name: str, value: Any) -> str:
         return value or "keep"
     if name == "retry-on":
         return ",".join(sorted(value)) or "off"
+    if name == "log-fields":
+        return ",".join(value) or "off"
     if name == "workers":
         return str(value or "auto")
     if name == "health":

@@ -38,7 +38,7 @@ ENVIRONMENT = {
 _LISTS = frozenset(
     {
         "health", "allow", "deny", "upstream-allow", "accept-proxy", "retry-on",
-        "trusted-proxies",
+        "trusted-proxies", "log-fields",
     }
 )  # fmt: skip
 

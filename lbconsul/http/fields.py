@@ -8,6 +8,7 @@ of reading it, and loosens nothing.
 import re
 from collections.abc import Callable, Mapping
 
+from lbconsul.config.http_values import SECRET_FIELDS
 from lbconsul.http.errors import Refused
 from lbconsul.http.host import Host
 
@@ -37,10 +38,7 @@ FORWARDED_PREFIX = b"x-forwarded-"
 LOGGED = frozenset([b"referer", b"user-agent"])
 
 #: Lines that hold secrets are not remembered beyond their connection.
-SECRET = frozenset(
-    b"authorization cookie proxy-authorization set-cookie x-api-key x-auth-token"
-    b" x-csrf-token x-amz-security-token".split()
-)
+SECRET = frozenset(each.encode() for each in SECRET_FIELDS)
 
 #: The line of browsers that differs most, and what every value consists of.
 _COOKIE = b"Cookie: "

@@ -55,6 +55,8 @@ class ForwardedRequest(ResponseUser):
     head_sent = 0
     #: The status of the response; 0 before there is one.
     status = 0
+    #: The fields of the response, if the log shows any.
+    response_fields = b""
     #: Why the response is one of the gateway's own, in a word, and in detail.
     reason = error = ""
     #: Whether the response is over.

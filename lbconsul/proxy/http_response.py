@@ -75,6 +75,8 @@ class AnsweredRequest(DialedRequest):
         if self._settings.edits_responses:
             waited = self.answered_at - self.sent_at
             lines = self.plan.response_lines(lines, fields, self.request_id, waited)
+            if self._settings.logs_responses:
+                self.response_fields = fields.raw
         if self.close:
             lines += b"Connection: close\r\n"
         elif not self.head.fields.minor:
@@ -105,5 +107,7 @@ class AnsweredRequest(DialedRequest):
         self.status = head.status
         self.answered_at = self._row.clock.seconds()
         answer = head.line + head.fields.lines + b"\r\n"
+        if self._settings.logs_responses:
+            self.response_fields = head.fields.raw
         self.head_sent = len(answer)
         self._session.upgrade(answer + rest)

@@ -91,6 +91,8 @@ class HTTPSettings:
     edits: bool = field(init=False)
     #: Whether responses get other lines than they have.
     edits_responses: bool = field(init=False)
+    #: Whether the log shows fields of responses.
+    logs_responses: bool = field(init=False)
     #: Whether requests may do without an exchange, if they are ordinary themselves.
     is_ordinary: bool = field(init=False)
     #: The head of the last first request of a client: often those of others are equal,
@@ -146,10 +148,17 @@ class HTTPSettings:
             or http.traceparent
             or http.upstream_host == "address"
         )
+        log_fields = self.log.fields if self.log.is_on else None
+        self.logs_responses = log_fields is not None and log_fields.needs_response
         self.edits_responses = (
-            self.response_rewriting is not None or http.via or http.server_timing
+            self.response_rewriting is not None
+            or http.via
+            or http.server_timing
+            or self.logs_responses
         )
-        self.is_ordinary = not (self.edits or self.edits_responses)
+        self.is_ordinary = not (
+            self.edits or self.edits_responses or log_fields is not None
+        )
 
 
 def _pages(mapping: Mapping) -> dict[int, Page]:

@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from lbconsul.balance.instance import Instance
 from lbconsul.balance.upstream import Lease
 from lbconsul.config.model import Mapping
+from lbconsul.http.log_fields import LogFields
 from lbconsul.http.request import RequestHead
 from lbconsul.http.response import SWITCHING_PROTOCOLS
 from lbconsul.proxy.access_log import ConnectionWriter
@@ -66,6 +67,8 @@ class Request(Protocol):
     counted_sent: int
     #: Of the response; 0: there was none.
     status: int
+    #: The fields of the response, if it has been asked for any.
+    response_fields: bytes
     #: Upstreams that failed before, and whether the connection had been kept idle.
     retries: int
     is_reused: bool
@@ -85,6 +88,7 @@ class BadRequest:
     raw: bytes
     since: float
     status: int = 0
+    response_fields: bytes = b""
     sent: int = 0
     head_sent: int = 0
     reason: str = ""
@@ -124,6 +128,7 @@ class _OrdinaryRequest:
     received: int = field(init=False)
     counted_received: int = 0
     counted_sent: int = 0
+    response_fields: bytes = b""
     retries: int = 0
     is_reused: bool = True
     reason: str = ""
@@ -154,11 +159,14 @@ class RequestLog:
     finished: list[Finished] = Factory(list)
     #: The poller calls what is watched.
     watched: int = 1
+    #: What lines show of heads beside what they always do; None: nothing.
+    fields: LogFields | None = field(init=False)
     #: The mapping as text.
     _name: str = field(init=False)
     _limits: dict[Termination, str] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.fields = LogFields.of(self._mapping.http.log_fields)
         self._name = str(self._mapping)
         self._limits = limits_of(self._mapping)
 
@@ -335,6 +343,8 @@ class RequestLog:
         facts = texts.facts
         if upgrade or request.reason or termination is not _DONE:
             facts = self._facts(request, termination, upgrade) | facts
+        if self.fields is not None:
+            facts = facts | self.fields.texts(request.raw, request.response_fields)
         if facts:
             line += facts_text(facts)
         writer = self._writer

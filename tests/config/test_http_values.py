@@ -53,3 +53,39 @@ def test_no_upstream_host(text: str) -> None:
     """Anything else would be no Host."""
     with pytest.raises(ValueError, match="must be"):
         http_values.upstream_host(text)
+
+
+def test_log_fields() -> None:
+    """Fields for the log are named in any case; there may be none."""
+    assert http_values.log_fields("off") == ()
+    found = http_values.log_fields("request:X-Tenant, response:x-cache,response:age")
+    assert found == ("request:x-tenant", "response:x-cache", "response:age")
+    ten = [f"request:{number}" for number in range(10)]
+    assert http_values.log_fields(",".join(ten)) == tuple(ten)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "'' must be request:NAME or response:NAME, such as request:x-tenant; or"),
+        ("x-tenant", "'x-tenant' must be request:NAME or response:NAME"),
+        ("request:", "'request:' must be"),
+        ("request:a b", "'request:a b' must be"),
+        ("request:" + "a" * 65, "'request:a*' must be"),
+        ("request:a,", "'' must be"),
+        ("trailer:a", "'trailer:a' must be"),
+        ("request:a,request:A", "must name each field once"),
+        (",".join(f"request:{n}" for n in range(11)), "must have at most 10 fields"),
+        (
+            "request:Authorization",
+            "authorization must not be in a log: it holds secrets",
+        ),
+        ("request:cookie", "cookie must not"),
+        ("response:set-cookie", "set-cookie must not"),
+        ("request:x_api_key", "x_api_key must not"),
+    ],
+)
+def test_no_log_fields(text: str, why: str) -> None:
+    """What is no field, or holds secrets, is refused in one line."""
+    with pytest.raises(ValueError, match=f"^{why}"):
+        http_values.log_fields(text)

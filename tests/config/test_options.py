@@ -120,7 +120,7 @@ def test_defaults_are_told_at_all() -> None:
         "response-timeout", "request-timeout", "max-head", "max-uri", "max-body",
         "min-rate", "keep-idle", "keep-idle-time", "retry-on", "forwarded", "via",
         "upstream-host", "traceparent", "client-cert-headers", "server-timing",
-        "eject-5xx", "redirect-https", "hsts",
+        "log-fields", "eject-5xx", "redirect-https", "hsts",
     }  # fmt: skip
 
 

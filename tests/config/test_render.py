@@ -50,6 +50,7 @@ def _texts() -> Iterable[tuple[str, str]]:
         "forwarded": ["on"],
         "upstream-host": ["keep", "address", "api.internal:8080"],
         "client-cert-headers": ["on"],
+        "log-fields": ["off", "request:x-tenant", "response:a,request:a"],
         "eject-5xx": ["0", "5"],
         "tag": ["v2"],
         "filter": ["Node.Meta.ssd == yes"],

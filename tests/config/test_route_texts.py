@@ -103,6 +103,7 @@ listen = 80
 mode = "http"
 retry-on = ["502", "timeout"]
 trusted-proxies = ["10.0.0.0/8"]
+log-fields = ["request:x-tenant", "response:x-cache"]
 
 [[map.route]]
 match = "example.com=/a=b"

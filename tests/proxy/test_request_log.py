@@ -15,7 +15,7 @@ from tests.support.waiting import eventually
 
 #: What every line of a request looks like, whatever is in it.
 SHAPE = re.compile(
-    r'\S+ \S+:web (-|\S+@\S+ \S+) "[ !#-~]*" \d+ \d+ "[ !#-~]+" "[ !#-~]+" host=\S+'
+    r'\S+ \S+[:=]web (-|\S+@\S+ \S+) "[ !#-~]*" \d+ \d+ "[ !#-~]+" "[ !#-~]+" host=\S+'
     r" in=\d+ TR=-?\d+ Tw=-?\d+ Tc=-?\d+ Tr=-?\d+ Ta=\d+ retries=\d+ reused=[01]"
     r' (--|[A-Za-z][A-Z-]) id=\S+( \S+=([^\s"]+|".*"))*'
 )
@@ -492,3 +492,60 @@ def test_bytes_count_while_they_move(logs: Sequence[LogEvent]) -> None:
         assert http(stage).sent == len(head) + 10
         [account] = http(stage).accounts.values()
         assert (account.received, account.sent) == (len(GET), len(head) + 10)
+
+
+FIELDS: dict[str, Any] = {
+    "log_fields": ("request:x-tenant", "request:range", "response:x-cache")
+}
+
+
+def test_fields_that_the_operator_wants(logs: Sequence[LogEvent]) -> None:
+    """A line has further fields of the request and of the response, escaped."""
+    with HTTPStage(**FIELDS) as stage:
+        client = stage.client()
+        asked = GET[:-2] + b'X-Tenant: a "b"\r\n\r\n'
+        client.say(asked)
+        upstream = stage.upstream()
+        upstream.hear()
+        upstream.say(OK.replace(b"\r\n\r\n", b"\r\nx-cache: hit\r\n\r\n"))
+        client.hear_message()
+        event = the_request(logs)
+        exchange(client, upstream)
+        again = the_request(logs, 2)
+    assert event["request:x-tenant"] == "a \\x22b\\x22"
+    assert event["response:x-cache"] == "hit"
+    assert "request:range" not in event
+    line = event["line"]
+    assert line.endswith(' request:x-tenant="a \\\\x22b\\\\x22" response:x-cache=hit')
+    assert not {"request:x-tenant", "response:x-cache"} & again.keys()
+
+
+def test_fields_of_other_lines(logs: Sequence[LogEvent]) -> None:
+    """So have lines of bad requests, of own answers and of upgrades."""
+    with HTTPStage(routes={"a.example": {"log_fields": ()}}, **FIELDS) as stage:
+        client = stage.client()
+        client.say(b"GET / HTTP/1.1\r\nX-Tenant: a\r\n\r\n")
+        client.hears_end()
+        assert the_request(logs)["request:x-tenant"] == "a"
+        client = stage.client()
+        client.say(GET.replace(b"web.", b"a.")[:-2] + b"X-Tenant: a\r\n\r\n")
+        upstream = stage.upstream()
+        upstream.hear()
+        upstream.say(OK)
+        client.hear_message()
+        assert "request:x-tenant" not in the_request(logs, 2)
+        client = stage.client()
+        client.say(
+            GET[:-2] + b"X-Tenant: b\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
+        )
+        upstream = stage.upstream()
+        upstream.hear()
+        upstream.say(
+            b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\n"
+            b"X-Cache: no\r\n\r\n"
+        )
+        client.hear()
+        begun = the_request(logs, 3)
+        assert begun["upgrade"] == "begun"
+        assert begun["request:x-tenant"] == "b"
+        assert begun["response:x-cache"] == "no"
