@@ -35,6 +35,8 @@ NGINX = """;
 
 BODY = bytes(range(256)) * 4096
 
+REFUSAL = b"HTTP/1.1 413 No\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno"
+
 
 class _Echo(BaseHTTPRequestHandler):
     """HTTP/1.0: bodies end with the connection."""
@@ -48,6 +50,17 @@ class _Echo(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.do_GET()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+class _Refusing(BaseHTTPRequestHandler):
+    """Refuses uploads, and reads nothing of them: its kernel resets the connection."""
+
+    def do_POST(self) -> None:
+        # In one packet: the reset discards what is not sent yet.
+        self.wfile.write(REFUSAL)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""
@@ -102,6 +115,7 @@ def ports(
             "nginx": stack.enter_context(nginx_http(home, NGINX % of_node[1])),
             "python": stack.enter_context(python(_Echo)),
             "events": stack.enter_context(python(_Events)),
+            "refusing": stack.enter_context(python(_Refusing)),
         }
         listening = dict(zip(servers, free_ports(len(servers)), strict=True))
         told = ["--consul", f"127.0.0.1:{consul.port}"]
@@ -160,3 +174,15 @@ def test_events(ports: dict[str, int], way: str) -> None:
     _Events.wanted.put(None)
     assert response.read() == b""
     connection.close()
+
+
+def test_refused_uploads(ports: dict[str, int]) -> None:
+    """A client learns why a server refuses its upload, however early that is."""
+    heard = []
+    for _ in range(20):
+        connection = HTTPConnection("127.0.0.1", ports["refusing"], timeout=PATIENCE)
+        connection.request("POST", "/", BODY)
+        response = connection.getresponse()
+        heard.append((response.status, response.read()))
+        connection.close()
+    assert heard == [(413, b"no")] * 20
