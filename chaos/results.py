@@ -5,6 +5,7 @@ import os
 import platform
 import re
 import subprocess
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -22,6 +23,9 @@ _JSON = "results.json"
 
 #: On what, and when, a row was played by itself.
 _APART = "played"
+
+#: Characters of a date without the time.
+_DAY = 10
 
 
 def write(directory: Path, reports: Sequence[Report]) -> None:
@@ -54,8 +58,11 @@ def _write(
     (directory / _JSON).write_text(f"{text}\n")
     reports = [_report(each) for each in rows]
     page = f"{summary(reports)} ({_said(machine)}).\n"
-    for when in sorted({_said(each[_APART]) for each in rows if _APART in each}):
-        names = [row["name"] for row in rows if _said(row.get(_APART, {})) == when]
+    apart = defaultdict[str, list[str]](list)
+    for row in rows:
+        if played := row.get(_APART):
+            apart[_said(played | {"date": played["date"][:_DAY]})].append(row["name"])
+    for when, names in sorted(apart.items()):
         page += f"\nPlayed by themselves: {', '.join(names)} ({when}).\n"
     (directory / "tables.md").write_text(f"{page}\n{table(reports)}")
 

@@ -44,7 +44,7 @@ def play(scene: Scene) -> None:
     port = usual.port
     drip, late = f"/drip?n=20000&s={LASTS:.0f}", f"/late?n=1000&s={BEGINS:.0f}"
     with (
-        scene.traffic(port, new=2, kept=6, body=30_000) as traffic,
+        scene.traffic(port, new=2, kept=6, pause=0.05, body=30_000) as traffic,
         Crowd("socket", port, SOCKETS) as sockets,
         Crowd("fetch", port, STREAMS, at_once=STREAMS, path=drip) as streams,
         Crowd("fetch", port, WAITING, at_once=WAITING, path=late) as waiting,
