@@ -196,6 +196,20 @@ class SlicesTests(SynchronousTestCase):
         self.run_for(5.0)
         self.assertLess(sum(self.turns), 5.0 / 8)
 
+    def test_many_that_end_at_once(self) -> None:
+        """Where limits fire for many in one round, the next is not later for that."""
+        many = self.costly(2_000)
+        self.sweep(0.5, many)
+        for each in many:
+            each.takes = 1e-3
+        self.run_for(4.6)
+        for each in many:
+            self.assertEqual(len(each.seen), 1)
+            each.takes = 2e-6
+        self.run_for(0.6)
+        for each in many:
+            self.assertEqual(len(each.seen), 2)
+
     def test_come_and_gone_meanwhile(self) -> None:
         """
         An item that leaves during a round is not checked; a new one waits for the next.
