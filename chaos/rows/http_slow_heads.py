@@ -20,9 +20,9 @@ HEAD = 4.0
 RATE = 100
 OVER = 10.0
 
-#: How much later a client may be told, in seconds: most of it is the time in which they
-#: all connect at once.
-GRACE = 3.0
+#: How much later a client may be told, in seconds: they all connect at once, and all
+#: come to their limits at once.
+GRACE = 4.0
 
 #: What one may take of the gateway's memory, on average, in KiB.
 EACH = 16.0
