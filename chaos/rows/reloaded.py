@@ -217,7 +217,7 @@ ROWS = (
     _row("reloaded", ""),
     _row("reloaded-2-workers", "; 2 workers", workers=2),
     _row("reloaded-tls", "; TLS", tls=True, only_full=True),
-    _row("http-reloaded", "; HTTP mode", http=True),
+    _row("http-reloaded", "; HTTP mode", http=True, only_full=True),
     _row(
         "http-reloaded-2-workers",
         "; HTTP mode, 2 workers",
