@@ -21,6 +21,7 @@ from lbconsul.config.sources import (
     from_environment,
     from_toml,
 )
+from lbconsul.config.variables import from_variables
 from lbconsul.errors import ConfigError
 from lbconsul.logs.setup import LogSetup
 from lbconsul.process.argv import conceal
@@ -70,6 +71,8 @@ class CommandLine(usage.Options):
         #: The texts of options that may be given several times, by name.
         self._lists = defaultdict[str, list[str]](list)
         self._path: Path | None = None
+        #: What named the TOML file.
+        self._names_file = "--config"
 
     def opt_consul(self, address: str) -> None:
         """Consul's host:port or URL; may be given more than once
@@ -105,9 +108,10 @@ class CommandLine(usage.Options):
 
     def postOptions(self) -> None:
         """Build and validate the configuration, and hide secrets in argv."""
-        if self["config"] is not None:  # twistd may change the working directory
-            self._path = Path(os.path.abspath(self["config"]))
         try:
+            self._take_variables()
+            if self["config"] is not None:  # twistd may change the working directory
+                self._path = Path(os.path.abspath(self["config"]))
             self.config = self.read()
             self.log = LogSetup(self.config, self.parent or {})
         except ConfigError as error:
@@ -115,6 +119,17 @@ class CommandLine(usage.Options):
         for secret in SECRETS:
             if self[secret]:
                 conceal(self[secret])
+
+    def _take_variables(self) -> None:
+        """Take from the environment what is about the sources themselves.
+
+        :raises ConfigError: a variable is invalid.
+        """
+        variables = from_variables(os.environ)
+        if self["config"] is None and variables.config is not None:
+            self["config"] = variables.config.text
+            self._names_file = variables.config.where
+        self["dev"] = self["dev"] or bool(variables.dev)
 
     def read(self) -> Config:
         """The configuration: the environment, the file as it is now, the command line.
@@ -124,6 +139,7 @@ class CommandLine(usage.Options):
         return build(
             from_environment(os.environ),
             self._file(),
+            from_variables(os.environ).source,
             from_command_line(self._said(), self._consul, self._mappings, self._routes),
             dev=bool(self["dev"]),
         )
@@ -198,9 +214,10 @@ class CommandLine(usage.Options):
         try:
             return from_toml(read_file(self._path).decode("utf-8"), path)
         except OSError as error:
-            raise unreadable(f"--config {path}", error) from None
+            raise unreadable(f"{self._names_file} {path}", error) from None
         except UnicodeDecodeError:
-            raise ConfigError(f"--config {path}: is not UTF-8 text") from None
+            why = "is not UTF-8 text"
+            raise ConfigError(f"{self._names_file} {path}: {why}") from None
 
 
 for _each in LISTS:

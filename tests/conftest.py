@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from lbconsul.config.sources import ENVIRONMENT
+from lbconsul.config.variables import PREFIX
 from tests.support import kept_logs
 from tests.support.binaries import find_consul
 from tests.support.consul_agent import ConsulAgent
@@ -67,7 +68,8 @@ def consul(consul_binary: str) -> Iterator[ConsulAgent]:
 @pytest.fixture
 def without_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the machine's own Consul is, is not the test's business."""
-    for variable in (*ENVIRONMENT, "CONSUL_HTTP_ADDR", "CONSUL_HTTP_SSL"):
+    ours = [each for each in os.environ if each.startswith(PREFIX)]
+    for variable in (*ENVIRONMENT, "CONSUL_HTTP_ADDR", "CONSUL_HTTP_SSL", *ours):
         monkeypatch.delenv(variable, raising=False)
 
 

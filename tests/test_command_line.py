@@ -106,6 +106,37 @@ class TestForms:
             "http://line:8500"
         ]
 
+    def test_the_environment(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Variables give what a container has no command line for."""
+        file = tmp_path / "lb.toml"
+        file.write_text("tag = 'file'\npolicy = 'p2c'")
+        monkeypatch.setenv("LBCONSUL_CONFIG", str(file))
+        monkeypatch.setenv("LBCONSUL_TAG", "variable")
+        monkeypatch.setenv("LBCONSUL_MAP", "8080:web")
+        monkeypatch.setenv("LBCONSUL_DEV", "on")
+        config = _config()
+        [mapping] = config.mappings
+        assert (mapping.tag, mapping.policy, config.dev) == ("variable", "p2c", True)
+        assert _config("--tag=line").mappings[0].tag == "line"
+        other = tmp_path / "other.toml"
+        other.write_text("policy = 'random'")
+        assert _config("--config", str(other)).mappings[0].policy == "random"
+
+    def test_a_missing_file_of_the_environment(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+    ) -> None:
+        """The error names the variable that names the file."""
+        monkeypatch.setenv("LBCONSUL_CONFIG", "/nowhere.toml")
+        with pytest.raises(SystemExit) as exited:
+            _config("80:web")
+        assert exited.value.code == 1
+        assert capsys.readouterr().err == (
+            "lbconsul: LBCONSUL_CONFIG /nowhere.toml: cannot be read: No such file or"
+            " directory\n"
+        )
+
     def test_the_token_is_hidden(self) -> None:
         """A configuration that ends up in a log does not give the token away."""
         config = _config("--token", TOKEN, "80:web")

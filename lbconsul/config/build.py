@@ -1,6 +1,7 @@
 """Builds one configuration from its sources.
 
-The command line overrides the file, and the file the environment.
+The command line overrides lbconsul's own variables in the environment, these the file,
+and the file Consul's variables.
 """
 
 from collections.abc import Iterable
@@ -23,6 +24,9 @@ from lbconsul.config.sources import (
     read,
 )
 from lbconsul.errors import ConfigError
+
+#: A token, and the file that may hold it instead.
+_TOKENS = (("token", "token-file"), ("admin-token", "admin-token-file"))
 
 
 def configure(
@@ -47,37 +51,35 @@ def configure(
     return build(Source(), Source(), from_command_line(texts, consul, mappings, routes))
 
 
-def build(
-    environment: Source, file: Source, command_line: Source, *, dev: bool = False
-) -> Config:
+def build(environment: Source, *sources: Source, dev: bool = False) -> Config:
     """Build the whole configuration.
 
-    Mappings and routes of the file and the command line are all served; a mapping of
-    the command line replaces the file's with the same listening address, its routes
-    included, and a route replaces the file's for the same clients.
+    `environment` has Consul's own variables; of the other sources the weakest comes
+    first.  Mappings and routes of all of them are served; a mapping of a stronger
+    source replaces that of a weaker one with the same listening address, its routes
+    included, and a route replaces that of a weaker one for the same clients.
 
     :raises ConfigError: the configuration is invalid.
     """
-    options = _strongest(environment, file, command_line)
+    options = _strongest(environment, *sources)
     values = {key: _read_option(key, each) for key, each in options.items()}
     defaults = {key: values[key] for key in values if key in MAPPING_OPTIONS}
-    if not command_line.mappings and not file.mappings:
-        raise _nothing_to_balance(command_line)
-    sourced = build_mappings(file, command_line, defaults)
+    if not any(each.mappings for each in sources):
+        raise _nothing_to_balance(sources[-1])
+    sourced = build_mappings(sources, defaults)
     admin = values.get("admin", Admin(None))
     validate.reject_duplicates(sourced, values.get("takeover", ""), admin.listen)
     mappings = tuple(mapping for _, mapping in sourced)
     places = {key: each.where for key, each in options.items()}
     consul = ConsulConfig(places=places, **_chosen(values, CONSUL_OPTIONS))
-    consul_texts = command_line.consul or file.consul or environment.consul
+    own_texts = [each.consul for each in sources if each.consul]
+    consul_texts = own_texts[-1] if own_texts else environment.consul
     address = partial(
         grammar.consul_address,
         # The catalog of --dev speaks no TLS, whatever the variables say of another
         # Consul.
         tls=environment.tls and not dev,
-        ports=grammar.CONSUL_PORTS
-        if command_line.consul or file.consul
-        else grammar.WEB_PORTS,
+        ports=grammar.CONSUL_PORTS if own_texts else grammar.WEB_PORTS,
     )
     if consul_texts:
         addresses = tuple(read(each, address) for each in consul_texts)
@@ -95,17 +97,16 @@ def _strongest(*weak_to_strong: Source) -> dict[str, SourcedText]:
     does a CA file or directory.
     """
     merged: dict[str, SourcedText] = {}
-    environment = weak_to_strong[0]  # the environment may have both
+    environment = weak_to_strong[0]  # Consul's variables may have both
     for source in weak_to_strong:
-        tokens = source.options.keys() & {"token", "token-file"}
-        if len(tokens) == 2 and source is not environment:
-            raise ConfigError(
-                f"{source.options['token-file'].where}: give a token or a token file,"
-                " not both"
-            )
-        if tokens:
-            merged.pop("token", None)
-            merged.pop("token-file", None)
+        for pair in _TOKENS:
+            tokens = source.options.keys() & pair
+            if len(tokens) == 2 and source is not environment:
+                where = source.options[pair[1]].where
+                raise ConfigError(f"{where}: give a token or a token file, not both")
+            if tokens:
+                for each in pair:
+                    merged.pop(each, None)
         if "ca-path" in source.options:
             merged.pop("ca-file", None)
         merged.update(source.options)

@@ -17,6 +17,7 @@ _FIXED = (
     ("--dev", "dev"),
     ("--admin", "admin"),
     ("--admin-token-file", "admin_token_file"),
+    ("--admin-token", "admin_token"),
     ("--admin-open-read", "admin_open_read"),
     ("--log-format", "log_format"),
     ("--log-file", "log_file"),

@@ -1,4 +1,4 @@
-"""Builds mappings and their routes, from what the file and the command line say."""
+"""Builds mappings and their routes, from what the sources say."""
 
 from collections import defaultdict
 from collections.abc import Container, Iterable
@@ -24,28 +24,28 @@ _Routes = dict[str, RawMapping]
 
 
 def build_mappings(
-    file: Source, command_line: Source, defaults: AbstractMapping[str, Any]
+    sources: Iterable[Source], defaults: AbstractMapping[str, Any]
 ) -> list[tuple[SourcedText, Mapping]]:
-    """The mappings of both sources with their routes, each with its text.
+    """The mappings of all sources with their routes, each with its text.
 
-    A mapping of the command line replaces the file's at the same address, with its
-    routes; a route of the command line replaces the file's for the same clients.
-    `defaults` are values of options.
+    The weakest source comes first.  A mapping of a stronger one replaces that of a
+    weaker one at the same address, with its routes; a route of a stronger one replaces
+    that of a weaker one for the same clients.  `defaults` are values of options.
 
     :raises ConfigError: a mapping or a route is invalid.
     """
-    given = [(each, _mapping(each, defaults)) for each in command_line.mappings]
-    listening = {mapping.listen for _, mapping in given}
-    filed = [(each, _mapping(each, defaults)) for each in file.mappings]
-    kept = [each for each in filed if each[1].listen not in listening] + given
-    mappings = [mapping for _, mapping in kept]
-    modes = {each.listen: each.mode for each in mappings}
-    filed_routes = [each for each in file.routes if _listen(each) not in listening]
-    for each in (*filed_routes, *command_line.routes):
-        _refuse_stray(each, mappings, modes)
-    routes = _routes(filed_routes, modes)
-    for listen, theirs in _routes(command_line.routes, modes).items():
-        routes.setdefault(listen, {}).update(theirs)
+    kept = list[tuple[RawMapping, Mapping]]()
+    kept_routes = list[list[RawMapping]]()
+    for source in sources:
+        given = [(each, _mapping(each, defaults)) for each in source.mappings]
+        taken = {mapping.listen for _, mapping in given}
+        kept = [each for each in kept if each[1].listen not in taken] + given
+        kept_routes = [
+            [each for each in weaker if _listen(each) not in taken]
+            for weaker in kept_routes
+        ]
+        kept_routes.append(list(source.routes))
+    routes = _all_routes(kept_routes, [mapping for _, mapping in kept])
     built = [_with_routes(*each, routes.get(each[1].listen, {})) for each in kept]
     validate.reject_fallback_loops([row for each in built for row in each])
     return [
@@ -88,6 +88,20 @@ def _service(each: RawMapping) -> str:
         return service_name(each.service)
     except ValueError as error:
         raise each.said.wrong(str(error)) from None
+
+
+def _all_routes(
+    sources: Iterable[list[RawMapping]], mappings: list[Mapping]
+) -> dict[Listen | None, _Routes]:
+    """The routes of all sources, of which the weakest comes first, by address."""
+    modes = {each.listen: each.mode for each in mappings}
+    routes = dict[Listen | None, _Routes]()
+    for given in sources:
+        for each in given:
+            _refuse_stray(each, mappings, modes)
+        for listen, theirs in _routes(given, modes).items():
+            routes.setdefault(listen, {}).update(theirs)
+    return routes
 
 
 def _routes(

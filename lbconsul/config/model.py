@@ -278,6 +278,7 @@ class Config:
     log_file_keep: int = 5
     admin: Admin = Admin()
     admin_token_file: str = ""
+    admin_token: str = field(default="", repr=False)
     admin_open_read: bool = False
     state_dir: str = ""
     shutdown_grace: float = 0.0

@@ -114,6 +114,12 @@ GATEWAY_OPTIONS = table(
         " eject); without it they are refused",
     ),
     Option(
+        "admin-token",
+        values.printable,
+        "that token itself, for LBCONSUL_ADMIN_TOKEN in a container's environment; a"
+        " file is safer",
+    ),
+    Option(
         "admin-open-read",
         values.switch,
         "whether reading status, metrics and page needs no token even where other"
@@ -126,8 +132,8 @@ GATEWAY_OPTIONS = table(
     ),
 )
 
-#: Options whose text may be shown to Consul only.
-SECRETS = frozenset({"token", "http-auth"})
+#: Options whose text may not be shown.
+SECRETS = frozenset({"token", "http-auth", "admin-token"})
 
 #: Every option with a single value.
 OPTIONS = MAPPING_OPTIONS | CONSUL_OPTIONS | GATEWAY_OPTIONS

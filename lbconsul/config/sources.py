@@ -109,11 +109,26 @@ def from_command_line(
     routes: Iterable[str] = (),
 ) -> Source:
     """The result of twistd's parser, as a source."""
-    return Source(
+    return from_texts(
         {name: SourcedText(f"--{name}", text) for name, text in options.items()},
-        tuple(SourcedText("--consul", text) for text in consul),
-        tuple(_mapping_text(SourcedText("--map", text)) for text in mappings),
-        tuple(_route_text(SourcedText("--route", text)) for text in routes),
+        (SourcedText("--consul", text) for text in consul),
+        (SourcedText("--map", text) for text in mappings),
+        (SourcedText("--route", text) for text in routes),
+    )
+
+
+def from_texts(
+    options: AbstractMapping[str, SourcedText],
+    consul: Iterable[SourcedText],
+    mappings: Iterable[SourcedText],
+    routes: Iterable[SourcedText],
+) -> Source:
+    """A source that has its mappings and routes as texts."""
+    return Source(
+        options,
+        tuple(consul),
+        tuple(map(_mapping_text, mappings)),
+        tuple(map(_route_text, routes)),
     )
 
 

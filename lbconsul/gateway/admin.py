@@ -102,6 +102,8 @@ class AdminService(MultiService):
 
         if config.admin_token_file:
             return TokenFile(config.admin_token_file)
+        if config.admin_token:
+            return OneToken(config.admin_token)
         if not config.dev:
             return None
         self.demo_token = new_token()

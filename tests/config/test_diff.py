@@ -87,6 +87,13 @@ def test_admin_side() -> None:
     ]  # fmt: skip
 
 
+def test_admin_token() -> None:
+    """So is the token for orders."""
+    running = configure(mappings=["80:web"], admin_token="old")
+    wanted = configure(mappings=["80:web"], admin_token="new")
+    assert applicable(running, wanted) == (running, ["--admin-token"])
+
+
 def test_routes() -> None:
     """
     A route is told by the clients that it takes: one that is added, altered or removed

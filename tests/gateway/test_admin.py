@@ -221,6 +221,23 @@ def test_lag(running: ReactorThread) -> None:
     assert len(running.call(running.reactor.getDelayedCalls)) == before
 
 
+def test_token_of_the_environment(running: ReactorThread) -> None:
+    """A token that is given itself serves for orders as that of a file does."""
+    (port,) = free_ports(1)
+    shown = lookout(running, config(admin=str(port), admin_token="s3cret"))
+    assert "s3cret" not in repr(shown)
+    start(running, shown)
+    answers = []
+    for token in ("wrong", "s3cret"):
+        connection = HTTPConnection("127.0.0.1", port, timeout=10)
+        headers = {"Authorization": f"Bearer {token}"}
+        connection.request("POST", "/upstreams/dc1/n/gone/drain", headers=headers)
+        answers.append(connection.getresponse().status)
+        connection.close()
+    running.outcome(shown.stopService)
+    assert answers == [401, 404]
+
+
 def test_refusals_in_the_log(running: ReactorThread, tmp_path: Path) -> None:
     """Refused orders are in the log, and what is too much of that is counted there."""
     (port,) = free_ports(1)

@@ -227,6 +227,7 @@ def _heed_sigint() -> None:
 
 
 def _environment(more: Mapping[str, str]) -> dict[str, str]:
-    """Ours without what speaks to Consul's tools, and with the repository's code."""
-    ours = {k: v for k, v in os.environ.items() if not k.startswith("CONSUL")}
+    """Ours with the repository's code, and without Consul's variables and our own."""
+    consul = ("CONSUL", "LBCONSUL_")
+    ours = {k: v for k, v in os.environ.items() if not k.startswith(consul)}
     return {**ours, "PYTHONPATH": str(REPOSITORY), **more}
