@@ -5,6 +5,7 @@ from typing import Any
 
 from attrs import frozen
 
+from lbconsul.admin.text_table import Layout
 from lbconsul.text import printable
 
 Status = dict[str, Any]
@@ -37,6 +38,11 @@ _TO_THE_RIGHT = frozenset(
     {"OPEN", "TOTAL", "WEIGHT", "IN", "OUT", "FAILED", "CONNECT", "SINCE"}
     | set(_HTTP_COLUMNS)
 )
+#: What is left out of a narrow terminal, the first one first.
+_SPARE = (
+    "CONNECT", "P50", "IN", "OUT", "TOTAL", "WEIGHT", "REQUESTS", "FAILED", "P99",
+    "5XX", "SINCE", "ADDRESS",
+)  # fmt: skip
 
 
 #: The most upstreams that are named in one line; the rest are counted.
@@ -48,6 +54,8 @@ class Terminal:
     """Renders a status, with colours or without."""
 
     is_coloured: bool = False
+    #: How many columns there are; None: as many as it takes.
+    width: int | None = None
 
     def lines(self, status: Status) -> Iterator[str]:
         """The lines of a parsed ``/status`` document."""
@@ -171,13 +179,12 @@ class Terminal:
         columns: tuple[str, ...] = _COLUMNS
         if len(rows[0]) > len(columns):
             columns = (*columns[:_LAST], *_HTTP_COLUMNS, *columns[_LAST:])
-        widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
-        yield self._paint(_aligned(columns, columns, widths), _FAINT)
-        for row in rows:
+        layout = Layout(_TO_THE_RIGHT, _SPARE, self.width)
+        head, *lines = layout.lines(columns, rows)
+        yield self._paint(head, _FAINT)
+        for row, line in zip(rows, lines, strict=True):
             _, colour = _MARKS.get(row[0].partition(" ")[2], ("!", _BAD))
-            line = _aligned(row, columns, widths)
-            standing = row[0].ljust(widths[0])
-            yield line.replace(standing, self._paint(standing, colour), 1)
+            yield line.replace(row[0], self._paint(row[0], colour), 1)
 
     def _paint(self, text: str, colour: str) -> str:
         return f"\x1b[{colour}m{text}\x1b[0m" if self.is_coloured else text
@@ -211,16 +218,6 @@ def _http_cells(http: Status) -> tuple[str, ...]:
         str(http["requests"]["5xx"]),
         *("" if each is None else span(each) for each in times),
     )
-
-
-def _aligned(
-    cells: tuple[str, ...], columns: tuple[str, ...], widths: list[int]
-) -> str:
-    aligned = [
-        cell.rjust(width) if column in _TO_THE_RIGHT else cell.ljust(width)
-        for column, cell, width in zip(columns, cells, widths, strict=True)
-    ]
-    return ("  " + "  ".join(aligned)).rstrip()
 
 
 def clean(text: str) -> str:

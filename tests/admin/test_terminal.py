@@ -1,5 +1,6 @@
 """The status as lines for a terminal."""
 
+import itertools
 import json
 import re
 from typing import Any
@@ -72,6 +73,33 @@ def test_columns() -> None:
     assert {row[at - 1] for row in rows} == {" "}
     assert all(row[at:].startswith("10.0.0.") for row in rows)
     assert all(row[end - 1].isdigit() and row[end] == " " for row in rows)
+
+
+@pytest.mark.parametrize("is_http", [False, True])
+def test_narrow(is_http: bool) -> None:
+    """Tables fit the terminal: columns that matter less are left out first."""
+    source = _source(40)
+    if is_http:
+        source.speak_http()
+    said: Any = json.loads(b"".join(status(source)))
+    shown = [
+        [each for each in Terminal(width=width).lines(said) if each[:4] in _TABLE]
+        for width in (72, 80, 100, 120, 160, 240)
+    ]
+    for width, lines in zip((72, 80, 100, 120, 160, 240), shown, strict=True):
+        assert len(lines) > 40
+        assert all(len(each) <= width for each in lines)
+    heads = [lines[0].split() for lines in shown]
+    for narrow, wide in itertools.pairwise(heads):
+        assert narrow == [each for each in wide if each in narrow]
+    assert {"STANDING", "INSTANCE", "OPEN", "REASON"} <= set(heads[0])
+    assert "CONNECT" not in heads[1]
+    assert "CONNECT" in heads[-1]
+    assert shown[-1] == [each for each in _lines(source) if each[:4] in _TABLE]
+
+
+#: How the lines of a table begin.
+_TABLE = {"  ST", *(f"  {mark} " for mark in "+-x?~")}
 
 
 def test_trouble() -> None:
