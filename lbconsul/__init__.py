@@ -24,7 +24,9 @@ The rooms, from the ground up; each imports only from those above it:
 * `command_line`: the options of ``twistd lbconsul``.
 * `tap`: ``twistd lbconsul``: makes the gateway, or checks its configuration.
 * `start`: what twistd loads: early signals first, then `tap`.
-* `__main__`: ``python -m lbconsul status`` and ``why``.
+* `usage`: the table of commands; help, completions and manual pages from it.
+* `console`: the command ``lbconsul``: runs, checks, asks and orders.
+* `__main__`: ``python -m lbconsul``: the same command.
 
 ``docs/architecture.md`` says what each must not do, and follows a connection, an
 answer of Consul, a drain, a reload, a takeover and a shutdown through them.
@@ -111,8 +113,7 @@ _HOMES = {
 def __getattr__(name: str) -> object:
     """Import a public name when it is first used.
 
-    Workers and ``python -m lbconsul status`` import this package too, and need little
-    of it.
+    Workers and ``lbconsul status`` import this package too, and need little of it.
     """
     if name not in _HOMES and name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -34,13 +34,6 @@ class CommandLine(usage.Options):
     """The parsed options; `config` merges them with the environment and the file."""
 
     synopsis = "[options] [CONSUL] [[ADDRESS:]PORT:SERVICE[,option=value...] ...]"
-    longdesc = (
-        "Balance ports over the healthy instances of services in Consul. CONSUL:8500"
-        " 80:web 81:graphite is short for --consul CONSUL:8500 --map 80:web --map"
-        " 81:graphite. Give an option of one mapping behind its service"
-        " (80:web,tag=v2,policy=p2c); given as an option of the gateway it is the"
-        " default of all mappings. In [ ]: the default. docs/reference.md has more."
-    )
     optParameters = [  # noqa: RUF012
         ["config", "f", None, "TOML file with the same options"],
         *(
@@ -94,6 +87,15 @@ class CommandLine(usage.Options):
         """Show the version and exit."""
         print(f"lbconsul {__version__}")
         raise SystemExit(0)
+
+    def getUsage(self, width: int | None = None) -> str:
+        """Called by Twisted for ``--help``."""
+        # Imported here: few gateways print it.
+        from shutil import get_terminal_size
+
+        from lbconsul.usage.help import twistd_help
+
+        return twistd_help(width or get_terminal_size().columns)
 
     def parseArgs(self, *arguments: str) -> None:
         """Take the positional form: Consul's address, then mappings."""

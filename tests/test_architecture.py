@@ -66,8 +66,8 @@ ROOMS: dict[str, Room] = {
     "takeover": room(COMMON + "net", pure="protocol"),
     "admin": room(
         COMMON + "net process",
-        pure="event_log http_status status_diff status_json status_model"
-        " terminal upstream_id why",
+        pure="event_log event_messages http_status status_diff status_json status_model"
+        " terminal text_table upstream_id why",
     ),
     "dev": room(COMMON),
     "consul": room(
@@ -88,15 +88,17 @@ ROOMS: dict[str, Room] = {
         COMMON
         + "admin balance consul http logs net process proxy stats tls version workers",
     ),
+    "usage": room("config errors", pure="*"),
     "service": room(
         COMMON + "admin balance consul dev gateway logs net process proxy takeover"
     ),
-    "command_line": room(COMMON + "logs process version"),
+    "command_line": room(COMMON + "logs process usage version"),
     "tap": room(
         COMMON + "command_line dev.quickstart gateway process service takeover version"
     ),
     "start": room("process tap"),
-    "__main__": room(COMMON + "admin"),
+    "console": room(COMMON + "admin process usage version"),
+    "__main__": room("console"),
 }
 
 #: Rooms that never see each other, in either direction.
@@ -146,6 +148,10 @@ TESTED_ELSEWHERE = {
     "lbconsul.config.option": "tests/config/test_options.py",
     "lbconsul.config.rewriting_options": "tests/config/test_options.py",
     "lbconsul.config.tls_options": "tests/config/test_options.py",
+    "lbconsul.console.ask": "tests/console/test_main.py",
+    "lbconsul.console.serve": "tests/end_to_end/test_console.py",
+    "lbconsul.console.version": "tests/console/test_main.py",
+    "lbconsul.console.why": "tests/console/test_main.py",
     "lbconsul.consul.dns_messages": "tests/consul/test_dns_server.py",
     "lbconsul.consul.http": "tests/consul/test_client.py",
     "lbconsul.consul.query_loop": "tests/consul/test_watch.py",

@@ -154,9 +154,10 @@ class TestAnswers:
         text = " ".join(capsys.readouterr().out.split())
         assert not exited.value.code
         for said in (
-            "--consul=",
-            "--map=",
-            "--idle-timeout=",
+            "--consul ADDRESS",
+            "--map MAPPING",
+            "--idle-timeout TIME",
+            "How to reach Consul:",
             "[leastconn]",
             "[50%]",
             "[close]",

@@ -14,11 +14,13 @@ from lbconsul.config.options import OPTIONS
 from lbconsul.config.rewriting_options import REWRITING_OPTIONS
 from lbconsul.proxy.answer_reasons import REASONS
 from lbconsul.stats.termination import Termination
+from lbconsul.usage.commands import BY_NAME, PROCESS
+from lbconsul.usage.words import parse, parted
 from tests.support.binaries import REPOSITORY
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 
-#: How a line begins that starts a gateway.
+#: How a line begins that starts a gateway, or asks one.
 STARTS = re.compile(r"(?:twistd -n |docker run .*? )?lbconsul ")
 
 
@@ -28,7 +30,7 @@ def _commands() -> Iterator[tuple[str, str]]:
         for block in re.findall(r"(?:^ {4}\S.*\n(?: {4}.*\n)*)", text, re.MULTILINE):
             lines = re.sub(r"^ {4}", "", block, flags=re.MULTILINE)
             for line in lines.replace("\\\n", "").splitlines():
-                if STARTS.match(line):
+                if STARTS.match(line) and "[options]" not in line:
                     yield page.name, line
 
 
@@ -58,9 +60,22 @@ def _table(title: str) -> set[str]:
 @pytest.mark.usefixtures("without_environment")
 @pytest.mark.parametrize(("page", "command"), COMMANDS)
 def test_commands(page: str, command: str) -> None:
-    """Each command that starts a gateway is one that it understands."""
+    """Each command is one that is understood."""
     words = shlex.split(command, comments=True)
-    CommandLine().parseOptions(words[words.index("lbconsul") + 1 :])
+    name, *rest = words = words[words.index("lbconsul") + 1 :]
+    if not command.startswith("lbconsul ") or name not in BY_NAME:
+        CommandLine().parseOptions(words)
+    elif name in ("run", "check"):
+        process = [each.name for each in PROCESS.arguments]
+        CommandLine().parseOptions(parted(BY_NAME[name], rest, process)[1])
+    else:
+        parse(BY_NAME[name], rest[: rest.index("|")] if "|" in rest else rest)
+
+
+def test_table_of_commands() -> None:
+    """The reference has a row for each command, and for nothing else."""
+    named = _table("### Commands")
+    assert named == set(BY_NAME)
 
 
 @pytest.mark.usefixtures("without_environment")

@@ -2,15 +2,16 @@
 
 import json
 import socket
-from collections.abc import Iterable
-from contextlib import suppress
-from http.client import HTTPConnection, HTTPException
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from threading import Timer
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from attrs import frozen
 
+from lbconsul.admin.event_messages import LONGEST, Message, messages
 from lbconsul.admin.status_model import FORMAT
 from lbconsul.errors import LBConsulError
 
@@ -21,6 +22,9 @@ _DEFAULT_HOST = "127.0.0.1"
 _PATIENCE = 10.0
 _PATIENCE_FOR_ALL = 60.0
 _MOST = 128 * 1024 * 1024
+
+#: How long a stream of events may be silent, in seconds: it has a heartbeat.
+_SILENCE = 60.0
 
 
 class CannotAsk(LBConsulError):
@@ -49,37 +53,88 @@ class Admin:
         :raises CannotAsk: a malformed address, no answer, or an error.
         """
         asked = [("url", url), ("method", method), *(("header", f) for f in fields)]
-        code, body = self._ask(f"/why?{urlencode(asked)}")
+        return self._document(*self._ask(f"/why?{urlencode(asked)}"))
+
+    def order(self, verb: str, upstream: str) -> dict[str, Any]:
+        """Have an upstream drained, undrained or ejected; `upstream` is its id.
+
+        :raises CannotAsk: it is not done, or the gateway does not answer.
+        """
+        path = f"/upstreams/{quote(upstream, safe='')}/{verb}"
+        return self._document(*self._ask(path, "POST"))
+
+    def drain_gateway(self) -> None:
+        """Have the gateway drained: it ends when no connection is left.
+
+        :raises CannotAsk: it is not done, or the gateway does not answer.
+        """
+        self._document(*self._ask("/drain", "POST"))
+
+    def events(self) -> Iterator[Message]:
+        """The latest events, and then each as it happens.
+
+        :raises CannotAsk: the gateway does not answer, or ends.
+        """
+        with self._errors(), closing(self._connection(_SILENCE)) as connection:
+            connection.request("GET", "/events?figures=off", headers=self._headers)
+            response = connection.getresponse()
+            if response.status != 200:
+                self._document(response.status, response.read(LONGEST))
+            try:
+                yield from messages(_lines(response))
+            except (OSError, HTTPException) as error:
+                raise CannotAsk(
+                    f"{self.address}: the stream of events has ended: {_why(error)}"
+                ) from None
+        raise CannotAsk(f"{self.address}: the stream of events has ended")
+
+    def _document(self, code: int, body: bytes) -> dict[str, Any]:
+        """The parsed answer of something but a status.
+
+        :raises CannotAsk: it is an error.
+        """
         try:
             document = json.loads(body)
-            if code == 200:
+            if code in (200, 202):
                 return dict(document)
             why = document["error"]
         except (ValueError, KeyError, TypeError, RecursionError):
             why = f"the answer is not lbconsul's (HTTP {code})"
         raise CannotAsk(f"{self.address}: {why}")
 
-    def _ask(self, path: str) -> tuple[int, bytes]:
+    def _ask(self, path: str, method: str = "GET") -> tuple[int, bytes]:
         """The status and the body of an answer.
 
         :raises CannotAsk: there is none.
         """
-        try:
-            return self._get(path)
-        except (OSError, HTTPException, ValueError) as error:
-            why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise CannotAsk(f"no answer at {self.address}: {why}") from None
+        with self._errors():
+            return self._answer(path, method)
 
-    def _get(self, path: str) -> tuple[int, bytes]:
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Turn what goes wrong into one error.
+
+        :raises CannotAsk: something does.
+        """
+        try:
+            yield
+        except (OSError, HTTPException, ValueError) as error:
+            raise CannotAsk(f"no answer at {self.address}: {_why(error)}") from None
+
+    @property
+    def _headers(self) -> dict[str, bytes]:
+        token = f"Bearer {self.token}".encode("utf-8", "surrogateescape")
+        return {"Authorization": token} if self.token else {}
+
+    def _answer(self, path: str, method: str) -> tuple[int, bytes]:
         connection = self._connection()
-        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         connection.connect()
         # The socket's timeout starts again with each byte, so the total needs its own.
         timer = Timer(_PATIENCE_FOR_ALL, _hang_up, (connection.sock,))
         timer.daemon = True
         timer.start()
         try:
-            connection.request("GET", path, headers=headers)
+            connection.request(method, path, headers=self._headers)
             response = connection.getresponse()
             body = response.read(_MOST + 1)
         finally:
@@ -89,25 +144,36 @@ class Admin:
             raise ValueError(f"the answer is longer than {_MOST} bytes")
         return response.status, body
 
-    def _connection(self) -> HTTPConnection:
+    def _connection(self, patience: float = _PATIENCE) -> HTTPConnection:
         if self.address.startswith("unix:"):
-            return _UnixConnection(self.address.removeprefix("unix:"))
+            return _UnixConnection(self.address.removeprefix("unix:"), patience)
         host, _, port = self.address.rpartition(":")
         host = host.removeprefix("[").removesuffix("]") or _DEFAULT_HOST
         if not port.isascii() or not port.isdecimal():
             raise CannotAsk(f"{self.address}: must be [HOST:]PORT or unix:/PATH")
-        return HTTPConnection(host, int(port), timeout=_PATIENCE)
+        return HTTPConnection(host, int(port), timeout=patience)
 
 
 class _UnixConnection(HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=_PATIENCE)
+    def __init__(self, path: str, patience: float) -> None:
+        super().__init__("localhost", timeout=patience)
         self._path = path
+        self._patience = patience
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(_PATIENCE)
+        self.sock.settimeout(self._patience)
         self.sock.connect(self._path)
+
+
+def _why(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _lines(response: HTTPResponse) -> Iterator[bytes]:
+    """The lines of an endless answer."""
+    while line := response.readline(LONGEST + 1):
+        yield line
 
 
 def _hang_up(sock: socket.socket) -> None:

@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 
+from attrs import frozen
+
 from lbconsul.config.address_values import is_host, port
 from lbconsul.config.model import MOST_WORKERS, WhenEmpty
 from lbconsul.text import decimal, unquoted
@@ -98,15 +100,24 @@ def switch(text: str) -> bool:
     return truth[text.lower()]
 
 
-def whole(least: int, most: int = 999_999_999) -> Callable[[str], int]:
+@frozen
+class Whole:
+    """Parses whole numbers from `least` to `most`."""
+
+    least: int
+    most: int
+
+    def __call__(self, text: str) -> int:
+        """The number that a text is."""
+        number = int(text) if re.fullmatch(r"\d{1,9}", text) else -1
+        if not self.least <= number <= self.most:
+            raise ValueError(f"must be a whole number from {self.least} to {self.most}")
+        return number
+
+
+def whole(least: int, most: int = 999_999_999) -> Whole:
     """A parser of whole numbers from `least` to `most`."""
-
-    def parse(text: str) -> int:
-        if not re.fullmatch(r"\d{1,9}", text) or not least <= int(text) <= most:
-            raise ValueError(f"must be a whole number from {least} to {most}")
-        return int(text)
-
-    return parse
+    return Whole(least, most)
 
 
 def go_bool(text: str) -> bool:
@@ -126,18 +137,25 @@ def worker_count(text: str) -> int:
         raise ValueError(f"{error}, or auto") from None
 
 
-def one_of(choices: Iterable[str]) -> Callable[[str], str]:
-    """A parser that takes one of `choices`."""
-    known = sorted(choices)
+@frozen
+class OneOf:
+    """Parses a text that is one of `choices`."""
 
-    def parse(text: str) -> str:
+    choices: tuple[str, ...]
+
+    def __call__(self, text: str) -> str:
+        """The text, if it is one of the choices."""
+        known = self.choices
         if text not in known:
             near = nearest(text, known)
             hint = f"did you mean {near}? It" if near else "it"
             raise ValueError(f"unknown; {hint} is one of {', '.join(known)}")
         return text
 
-    return parse
+
+def one_of(choices: Iterable[str]) -> OneOf:
+    """A parser that takes one of `choices`."""
+    return OneOf(tuple(sorted(choices)))
 
 
 def mode(choices: Iterable[str]) -> Callable[[str], str]:

@@ -12,6 +12,7 @@ import pytest
 
 from lbconsul.admin import client
 from lbconsul.admin.client import Admin, CannotAsk
+from lbconsul.admin.event_messages import Message
 from tests.support.ports import free_ports
 
 STATUS = b'{"format":2,"gateway":{}}'
@@ -91,6 +92,38 @@ def test_no_answer_why(sock: socket.socket, code: int, body: bytes, why: str) ->
     with pytest.raises(CannotAsk) as caught:
         Admin(str(port)).why("http://x/", "GET", [])
     assert str(caught.value) == f"{port}: {why}"
+
+
+def test_orders(sock: socket.socket) -> None:
+    """Orders are posted with the token, and the id of the upstream as one segment."""
+    port = sock.getsockname()[1]
+    replying = Replying(sock, b'{"done":"drain","lasts":"x"}')
+    admin = Admin(str(port), "s3crét")
+    assert admin.order("drain", "dc1/n/a%2Fb")["lasts"] == "x"
+    said = b"POST /upstreams/dc1%2Fn%2Fa%252Fb/drain HTTP/1.1\r\n"
+    assert replying.asked.startswith(said)
+    assert "Authorization: Bearer s3crét\r\n".encode() in replying.asked
+    replying = Replying(sock, b'{"done":"drain"}', 202)
+    admin.drain_gateway()
+    assert replying.asked.startswith(b"POST /drain HTTP/1.1\r\n")
+    Replying(sock, b'{"error":"no upstream"}', 404)
+    with pytest.raises(CannotAsk, match=f"^{port}: no upstream$"):
+        admin.order("eject", "dc1/n/gone")
+
+
+def test_events(sock: socket.socket) -> None:
+    """Events come one by one, until the gateway ends."""
+    port = sock.getsockname()[1]
+    replying = Replying(sock, b"id: 1-1\ndata: {}\n\ndata: []\n\n")
+    events = Admin(str(port), "t").events()
+    assert [next(events), next(events)] == [Message("{}", id="1-1"), Message("[]")]
+    assert replying.asked.startswith(b"GET /events?figures=off HTTP/1.1\r\n")
+    assert b"Authorization: Bearer t\r\n" in replying.asked
+    with pytest.raises(CannotAsk, match=f"^{port}: the stream of events has ended"):
+        next(events)
+    Replying(sock, b'{"error":"needs the token"}', 401)
+    with pytest.raises(CannotAsk, match=f"^{port}: needs the token$"):
+        next(Admin(str(port)).events())
 
 
 @pytest.mark.parametrize(

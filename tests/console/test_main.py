@@ -1,4 +1,4 @@
-"""``python -m lbconsul status`` and ``why``, against a real admin listener."""
+"""The command ``lbconsul``, with made-up gateways."""
 
 import os
 import pty
@@ -11,13 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from lbconsul import __main__ as program
-from lbconsul.__main__ import main
 from lbconsul.admin.client import Admin
+from lbconsul.console.main import main
 from tests.support.binaries import REPOSITORY
+from tests.support.console import COMMAND, console
 from tests.support.ports import free_ports
 
 Capture = pytest.CaptureFixture[str]
+
+pytestmark = pytest.mark.usefixtures("without_environment")
 
 
 class StatusServer:
@@ -80,10 +82,10 @@ def test_nobody_there(capsys: Capture, tmp_path: Path) -> None:
     nowhere = str(tmp_path / "nowhere")
     assert main(["status", "--token-file", nowhere]) == 2
     shown = capsys.readouterr()
-    assert shown.err == f"lbconsul: --token-file {nowhere}: No such file or directory\n"
-    (tmp_path / "binary").write_bytes(b"\xff")
-    assert main(["status", "--token-file", str(tmp_path / "binary")]) == 2
-    assert "is not text" in capsys.readouterr().err
+    assert shown.err == (
+        f"lbconsul: --admin-token-file {nowhere}: cannot be read: No such file or"
+        " directory\n"
+    )
 
 
 def test_another_program(capsys: Capture) -> None:
@@ -104,23 +106,6 @@ def test_another_program(capsys: Capture) -> None:
         "",
         f"lbconsul: {port}: the answer is not a status of lbconsul\n",
     )
-
-
-def test_a_token(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Capture
-) -> None:
-    """The token of the file is sent."""
-    (tmp_path / "token").write_text("s3cret\n")
-    seen: list[Admin] = []
-
-    def show(admin: Admin) -> int:
-        seen.append(admin)
-        return 0
-
-    monkeypatch.setattr(program, "show", show)
-    main(["status", "--token-file", str(tmp_path / "token")])
-    assert seen == [Admin("127.0.0.1:9200", "s3cret")]
-    assert "s3cret" not in capsys.readouterr().out
 
 
 @pytest.mark.process
@@ -157,21 +142,6 @@ def test_status_of_why(
 
 
 @pytest.mark.process
-def test_watching(server: StatusServer, capsys: Capture) -> None:
-    """--watch shows the status until it is interrupted."""
-    slept: list[float] = []
-
-    def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        if len(slept) == 3:
-            raise KeyboardInterrupt
-
-    assert main(["status", "--watch", "--admin", str(server.port)], sleep) == 0
-    assert slept == [2.0] * 3
-    assert capsys.readouterr().out.count("lbconsul 0.1.0") == 3
-
-
-@pytest.mark.process
 @pytest.mark.parametrize(
     ("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)]
 )
@@ -180,7 +150,7 @@ def test_a_terminal(
 ) -> None:
     """On a terminal it has colours, unless NO_COLOR is set."""
     ours, theirs = pty.openpty()
-    words = [sys.executable, "-m", "lbconsul", "status", "--admin", str(server.port)]
+    words = [str(COMMAND), "status", "--admin", str(server.port)]
     clean = {key: text for key, text in os.environ.items() if key != "NO_COLOR"}
     process = subprocess.Popen(words, stdout=theirs, env=clean | environment)
     os.close(theirs)
@@ -205,15 +175,143 @@ def _read(descriptor: int, data: list[bytes]) -> None:
 @pytest.mark.process
 def test_a_closed_pipe(server: StatusServer) -> None:
     """A reader that closes the pipe, as ``head`` may, causes no traceback."""
-    command = f"{sys.executable} -m lbconsul status --admin {server.port} | true"
+    command = f"{COMMAND} status --admin {server.port} | true"
     done = subprocess.run(["bash", "-c", command], capture_output=True, check=False)
     assert done.stderr == b""
 
 
-@pytest.mark.parametrize("words", [[], ["nonsense"], ["status", "--nonsense"]])
-def test_an_unknown_answer(words: list[str], capsys: Capture) -> None:
-    """An unknown answer is one line of error."""
-    with pytest.raises(SystemExit) as caught:
-        main(words)
-    assert caught.value.code == 2
-    assert "usage: python -m lbconsul" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("words", "status", "error"),
+    [
+        (["statsu"], 2, "unknown command 'statsu'; did you mean 'status'?"),
+        (
+            ["status", "--nonsense"],
+            2,
+            "unknown option '--nonsense'; known are --admin,",
+        ),
+        (["status", "x"], 2, "status: takes no 'x'"),
+        (["why"], 2, "why: URL must be given"),
+        (["why", "http://a/", "b"], 2, "why: takes no 'b', but one word"),
+        (["drain"], 2, "drain: INSTANCE must be given"),
+        (["drain", "--gateway", "a@b"], 2, "drain: takes no 'a@b'"),
+        (["completion"], 2, "completion: SHELL must be given"),
+        (["completion", "fsh"], 2, "unknown shell 'fsh'; did you mean 'fish'?"),
+        (["man", "stat"], 2, "unknown command 'stat'; did you mean 'status'?"),
+        (["help", "stat"], 2, "unknown command 'stat'; did you mean 'status'?"),
+        (
+            ["c:8500", "80:a"],
+            2,
+            "'c:8500' is no command; to serve: lbconsul run c:8500",
+        ),
+        (["80:a"], 2, "'80:a' is no command; to serve: lbconsul run 80:a"),
+        (
+            ["run", "--polcy=p2c"],
+            1,
+            "unknown option '--polcy'; did you mean '--policy'",
+        ),
+        (["check", "--uid"], 1, "--uid: needs a value"),
+    ],
+)
+def test_mistakes(words: list[str], status: int, error: str, capsys: Capture) -> None:
+    """A mistake on the command line is one line of error."""
+    if words[0] == "run":  # it would handle the signals of the tests
+        words = ["check", *words[1:]]
+    assert main(words) == status
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith(f"lbconsul: {error}")
+    assert shown.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["-h"], ["help"]])
+def test_overview(words: list[str], capsys: Capture) -> None:
+    """Without a command it lists the commands."""
+    assert main(words) == 0
+    assert "\nCommands:\n  run         serve" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [["status", "-h"], ["help", "status"]])
+def test_help(words: list[str], capsys: Capture) -> None:
+    """The help of a command has its options."""
+    assert main(words) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("Usage: lbconsul status [OPTION...]\n")
+    assert "--admin-token-file FILE" in shown
+
+
+def test_texts(capsys: Capture) -> None:
+    """Completions and manual pages are printed."""
+    assert main(["completion", "bash"]) == 0
+    assert "complete -F _lbconsul lbconsul" in capsys.readouterr().out
+    assert main(["man"]) == main(["man", "run"]) == 0
+    assert 'TH "LBCONSUL\\-RUN" "1"' in capsys.readouterr().out
+    assert main(["--version"]) == main(["version"]) == 0
+    one, other = capsys.readouterr().out.splitlines()
+    assert one == other
+    assert one.startswith("lbconsul 0.1.0 (CPython 3.")
+
+
+#: Modules that the program imports, and would take from the working directory.
+SHADOWED = (
+    "argparse", "attrs", "bisect", "json", "lbconsul", "re", "shutil", "twisted",
+    "typing",
+)  # fmt: skip
+
+
+@pytest.fixture
+def shadows(tmp_path: Path) -> Path:
+    """A folder with modules that end every program that imports them."""
+    for each in SHADOWED:
+        (tmp_path / f"{each}.py").write_text(f"raise SystemExit('imports {each}')")
+    plugins = tmp_path / "twisted" / "plugins"
+    plugins.mkdir(parents=True)
+    (plugins / "odd.py").write_text("raise SystemExit('imports a plugin')")
+    return tmp_path
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (["version"], 0),
+        (["check", "80:web"], 0),
+        (["status", "--admin", "unix:/nowhere"], 2),
+        (["run", "--help"], 0),
+    ],
+)
+def test_working_directory(shadows: Path, words: list[str], status: int) -> None:
+    """Nothing is imported from the working directory."""
+    code, said, errors = console(*words, cwd=shadows)
+    assert code == status
+    assert "imports" not in said + errors
+
+
+@pytest.mark.process
+def test_no_twisted(server: StatusServer) -> None:
+    """A command that asks is quick: it imports neither Twisted nor OpenSSL."""
+    script = (
+        "import sys; from lbconsul.console.main import main;"
+        f"main(['status', '--admin', '{server.port}']); print(*sys.modules)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    imported = set(ran.stdout.splitlines()[-1].split())
+    assert "lbconsul.admin.terminal" in imported
+    assert not {"twisted", "OpenSSL", "treq", "prometheus_client"} & imported
+
+
+@pytest.mark.parametrize(("name", "status"), [("events", 0), ("drain", 130)])
+def test_interrupted(
+    name: str, status: int, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """What shows ends well by Ctrl-C; an order that is interrupted is not done."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Admin, "events", interrupted)
+    monkeypatch.setattr(Admin, "order", interrupted)
+    words = ["dc1/n/a"] if name == "drain" else []
+    assert main([name, *words]) == status
+    assert capsys.readouterr() == ("\n", "")

@@ -1,7 +1,5 @@
-"""``python -m lbconsul`` tells how a gateway is, and what becomes of a request."""
+"""``lbconsul status`` and ``why``: how a gateway is, and what becomes of a request."""
 
-import subprocess
-import sys
 from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
@@ -10,7 +8,7 @@ import pytest
 
 from tests.end_to_end.stage import Stage
 from tests.end_to_end.visits import held
-from tests.support.binaries import REPOSITORY
+from tests.support.console import console
 from tests.support.gateway import StartGateway
 from tests.support.ports import free_ports
 from tests.support.waiting import PATIENCE, eventually
@@ -26,15 +24,7 @@ def status(*arguments: str) -> tuple[int, str, str]:
 
 def command(*arguments: str) -> tuple[int, str, str]:
     """Exit status, output and errors of a command."""
-    ended = subprocess.run(
-        [sys.executable, "-m", "lbconsul", *arguments],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    return ended.returncode, ended.stdout, ended.stderr
+    return console(*arguments)
 
 
 def test_a_ready_gateway(stage: Stage) -> None:

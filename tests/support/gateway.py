@@ -31,8 +31,9 @@ class Gateway:
 
     `prefix` is a program that runs the rest of its command line, as a service
     manager would; `pass_fds` are descriptors that it inherits; `twistd` is how
-    that is called.  As a context manager it is ready, or with ``wait="listening"`` it
-    just listens; with ``wait="started"`` its log is elsewhere and tells nothing.
+    that is called, and `command` what stands for it and its ``-n lbconsul``.
+    As a context manager it is ready, or with ``wait="listening"`` it just listens;
+    with ``wait="started"`` its log is elsewhere and tells nothing.
     """
 
     def __init__(
@@ -44,14 +45,16 @@ class Gateway:
         prefix: Sequence[str] = (),
         pass_fds: Sequence[int] = (),
         twistd: Sequence[str] = TWISTD,
+        command: Sequence[str] = (),
     ) -> None:
         self.home = home
         self._twistd = twistd
+        self._command = command
         # Many run beside each other, and few are looked at.
         looked_at = any(each.startswith("--admin") for each in arguments)
         self.arguments = arguments if looked_at else ("--admin", "off", *arguments)
         self._wait = wait
-        self._environment = _environment(env or {})
+        self._environment = environment(env or {})
         self._prefix = prefix
         self._pass_fds = pass_fds
         self._process: subprocess.Popen[bytes] | None = None
@@ -93,9 +96,9 @@ class Gateway:
             self._start(output)
 
     def _start(self, output: IO[bytes]) -> None:
-        plugin = ["-n", "--pidfile=", "lbconsul", *self.arguments]
+        command = self._command or (*self._twistd, "-n", "--pidfile=", "lbconsul")
         self._process = subprocess.Popen(
-            [*self._prefix, *self._twistd, *plugin],
+            [*self._prefix, *command, *self.arguments],
             cwd=self.home,
             env=self._environment,
             stdin=subprocess.DEVNULL,
@@ -214,7 +217,7 @@ def run_to_its_end(
     return subprocess.Popen(
         [*TWISTD, "-n", "--pidfile=", "lbconsul", *arguments],
         cwd=home,
-        env=_environment(env or {}),
+        env=environment(env or {}),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -226,7 +229,7 @@ def _heed_sigint() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _environment(more: Mapping[str, str]) -> dict[str, str]:
+def environment(more: Mapping[str, str]) -> dict[str, str]:
     """Ours with the repository's code, and without Consul's variables and our own."""
     consul = ("CONSUL", "LBCONSUL_")
     ours = {k: v for k, v in os.environ.items() if not k.startswith(consul)}

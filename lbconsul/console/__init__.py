@@ -1,0 +1,1 @@
+"""The command ``lbconsul``: runs a gateway, checks a configuration, asks and orders."""

@@ -1,0 +1,75 @@
+"""Which gateway a command asks, and with which token."""
+
+import re
+from collections.abc import Mapping as AbstractMapping
+from pathlib import Path
+
+from lbconsul.admin.client import Admin
+from lbconsul.config.sources import SourcedText
+from lbconsul.config.variables import variable
+from lbconsul.errors import ConfigError
+from lbconsul.process.files import read_file, unreadable
+from lbconsul.text import printable
+from lbconsul.usage.words import Given
+
+_DEFAULT = "127.0.0.1:9200"
+
+#: What a gateway listens on, and a client on the same machine connects to.
+_WILDCARDS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
+
+_ADDRESS = re.compile(r"unix:/.+|(?:(?P<host>.+):)?(?P<port>\d+)")
+
+
+def access(given: Given, environ: AbstractMapping[str, str]) -> Admin:
+    """The gateway that the command line names, or else the environment.
+
+    In a gateway's container the environment names that gateway.
+
+    :raises ConfigError: the address is none, or the token's file cannot be used.
+    """
+    said = _said("admin", given, environ) or SourcedText("--admin", _DEFAULT)
+    return Admin(_address(said), _token(given, environ))
+
+
+def _said(
+    name: str, given: Given, environ: AbstractMapping[str, str]
+) -> SourcedText | None:
+    if name in given:
+        return SourcedText(f"--{name}", given.last(name))
+    text = environ.get(variable(name))
+    return SourcedText(variable(name), text) if text else None
+
+
+def _address(said: SourcedText) -> str:
+    if said.text == "off":
+        raise said.wrong("the gateway has no address to ask it at")
+    match = _ADDRESS.fullmatch(said.text)
+    if match is None:
+        raise said.wrong("must be [HOST:]PORT or unix:/PATH")
+    if match["host"] in _WILDCARDS:
+        return f"{_WILDCARDS[match['host']]}:{match['port']}"
+    return said.text
+
+
+def _token(given: Given, environ: AbstractMapping[str, str]) -> str:
+    file = _said("admin-token-file", given, environ)
+    text = environ.get(variable("admin-token"), "")
+    if file is not None and text and "admin-token-file" not in given:
+        raise ConfigError(f"{file.where}: give a token or a token file, not both")
+    if file is None:
+        return _usable(text, variable("admin-token")) if text else ""
+    where = f"{file.where} {file.text}"
+    try:
+        return _usable(read_file(Path(file.text)).decode("utf-8").strip(), where)
+    except OSError as error:
+        raise unreadable(where, error) from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{where}: is not UTF-8 text") from None
+
+
+def _usable(token: str, where: str) -> str:
+    if not token:
+        raise ConfigError(f"{printable(where)}: holds no token")
+    if not token.isprintable():
+        raise ConfigError(f"{printable(where)}: holds more than one line")
+    return token

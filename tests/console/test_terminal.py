@@ -1,0 +1,21 @@
+"""The terminal of a command."""
+
+import pytest
+
+from lbconsul.console import terminal
+
+
+def test_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    """$COLUMNS says how wide it is."""
+    monkeypatch.setenv("COLUMNS", "123")
+    assert terminal.width() == 123
+
+
+def test_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There are colours on a terminal, unless NO_COLOR is set."""
+    assert not terminal.has_colours()
+    monkeypatch.setattr(terminal, "is_terminal", lambda: True)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert terminal.has_colours()
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not terminal.has_colours()
