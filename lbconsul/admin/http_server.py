@@ -11,6 +11,7 @@ from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
     IReactorTime,
     ITCPTransport,
+    IWriteDescriptor,
 )
 from twisted.internet.protocol import Protocol, ServerFactory
 from twisted.logger import Logger
@@ -194,6 +195,14 @@ class Channel(HTTPChannel):
         """Abort the connection."""
         cast(ITCPTransport, self.transport).abortConnection()
 
+    def send_and_cut(self) -> None:
+        """Abort the connection, after as much of an answer as the socket takes.
+
+        An order to drain may end the gateway at once, and yet has an answer.
+        """
+        cast(IWriteDescriptor, self.transport).doWrite()
+        self.cut()
+
     def _answer_in_turn(self) -> None:
         if self._request is not None and not self._is_clogged:
             self.factory.turns.take_part(self._answer(), self._not_answered)
@@ -274,10 +283,10 @@ class AdminFactory(ServerFactory):
             self._log.failure("a bug in lbconsul: {what}", failure, what=what)
 
     def cut_all(self) -> Deferred[None]:
-        """Abort all connections and accept no more; fires when all are closed."""
+        """Close all connections and accept no more; fires when all are closed."""
         ended = self._ended = Deferred()
         for channel in self.connections:
-            channel.cut()
+            channel.send_and_cut()
         self._tell_if_empty()
         return ended
 

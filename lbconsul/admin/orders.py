@@ -63,8 +63,9 @@ class Orders:
         """
         self._authorizer.check_change(request_origin(request))
         self._done(request, "drain the gateway")
-        self._source.drain_gateway()
+        # First the answer: where no connection is open the gateway ends at once.
         answer_json(request, ACCEPTED, {"done": "drain"})
+        self._source.drain_gateway()
 
     def _done(self, request: Request, order: str) -> None:
         self._changed()

@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from lbconsul.admin.upstream_id import upstream_id
 from lbconsul.errors import CannotOrder
 from tests.support.admin_client import Connection, Site
-from tests.support.fake_source import upstream
+from tests.support.fake_source import FakeSource, upstream
 
 SHOWN = ("/status", "/metrics", "/events")
 PROBES = ("/healthz", "/readyz")
@@ -146,6 +146,13 @@ def test_draining_the_gateway() -> None:
     assert (done.code, done.value) == (202, {"done": "drain"})
     assert site.source.orders == [("drain", "")]
     assert site.ask("GET", "/readyz").text == "the gateway is draining\n"
+
+
+def test_the_answer_before_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The order is answered though the gateway, where nothing is open, ends at once."""
+    site = Site()
+    monkeypatch.setattr(FakeSource, "drain_gateway", lambda _: site.factory.cut_all())
+    assert site.change("/drain").code == 202
 
 
 def test_no_token_is_logged() -> None:

@@ -62,6 +62,9 @@ class Connection(StringTransport):
         super().abortConnection()
         self.lose()
 
+    def doWrite(self) -> None:
+        """All that is written is sent already."""
+
     def enough(self) -> None:
         """The other end takes no more for now."""
         assert self.producer is not None
