@@ -34,6 +34,8 @@ COPY docker/ /opt/lbconsul/bin/
 # The entry point is begun by env, which blocks signals until lbconsul handles them
 # (docker/entrypoint), where env can do that: GNU's can, busybox' cannot.
 RUN twistd lbconsul --help >/dev/null \
+    && lbconsul check 80:webserver >/dev/null \
+    && lbconsul man >/dev/null \
     && if env --block-signal=TERM true 2>/dev/null; then \
         sed -i '1s|.*|#!/usr/bin/env -S --block-signal=TERM,INT,HUP,USR1 /bin/sh|' \
             /opt/lbconsul/bin/entrypoint; fi \

@@ -121,7 +121,11 @@ def speaks_twistd(container: Container, site: Site) -> Iterator[str]:
     """It takes whole twistd commands and options too; here it is process 1."""
     port = free_low_port()
     options = ("--consul", site.consul, "--map", f"{port}:{SERVICE}")
-    for given in ("twistd", "-n", "lbconsul", *options), options:
+    for given in (
+        ("twistd", "-n", "lbconsul", *options),
+        ("lbconsul", "run", *options),
+        options,
+    ):
         with container.start(*given, as_init=True) as running:
             must_serve(port, BOTH, running)
             yield f"`{' '.join(given)}` serves port {port} too"
