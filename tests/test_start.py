@@ -42,7 +42,6 @@ print(*sys.modules)
 
 #: What only some options need.  The first are those of the admin listener.
 ADMIN = {
-    "importlib.metadata",
     "lbconsul.admin.server",
     "lbconsul.gateway.status",
     "prometheus_client",
@@ -60,6 +59,7 @@ OPTIONAL = ADMIN | {
 NEVER = {
     "automat",
     "hypothesis",
+    "importlib.metadata",
     "jsonschema",
     "lbconsul.admin.client",
     "lbconsul.admin.terminal",
