@@ -28,6 +28,10 @@ WORKERS = lbconsul/workers/restart_backoff.py,lbconsul/workers/versioned_catalog
 JOBS ?= $(shell echo $$(( ($$(nproc) * 3 + 1) / 2 )))
 BESIDE = -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 
+# Even where that is set: tests start the same programs a thousand times, and pytest
+# rewrites each test, in each of its processes.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-unit test-oldest test-pythons fuzz dist test-dist changelog check consul sslyze image-test bench bench-quick chaos chaos-quick soak clean
 
 demo: $(VENV)/.run
