@@ -30,11 +30,14 @@ def image(tmp_path: Path) -> dict[str, str]:
     programs = tmp_path / "bin"
     programs.mkdir()
     twistd = f"#!/bin/sh\nexec {sys.executable} -c '{TWISTD[2]}' \"$@\"\n"
+    script = "import sys; from lbconsul.console.main import main; sys.exit(main())"
+    lbconsul = f"#!/bin/sh\nexec {sys.executable} -P -c '{script}' \"$@\"\n"
     low_ports = (REPOSITORY / "docker/low-ports").read_text().partition("\n")[2]
     for name, content in (
         ("entrypoint", (REPOSITORY / "docker/entrypoint").read_text()),
         ("low-ports", f"#!{sys.executable} -IS\n{low_ports}"),
         ("twistd", twistd),
+        ("lbconsul", lbconsul),
     ):
         (programs / name).write_text(content)
         (programs / name).chmod(0o755)
