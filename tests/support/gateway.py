@@ -116,8 +116,9 @@ class Gateway:
     def wait_until_ready(self) -> None:
         """Return once Consul has answered for each of its services."""
         self.wait_until_listening()
-        # All mappings are logged before anything is read from Consul.
-        found = self.find(r"balancing \S*:(?:\S+=)?(\S+?)(?: .*)?$")
+        # All mappings are logged before anything is read from Consul; names in quotes
+        # are not waited for.
+        found = self.find(r"balancing \S*:(?:\S+=)?([^\s\"]+)(?: .*)?$")
         for service in {each[1] for each in found} - {"-"}:
             self.wait_for(rf" info {re.escape(service)}(,.*)?: .*; \d+ in all$")
 
