@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from attrs import Factory, define
@@ -152,7 +153,9 @@ class WatchesTests(SynchronousTestCase):
         """Answers are kept in a directory, in another one, or nowhere."""
         self.watches.ask([WEB])
         [watch] = self.watches._watches.values()
-        kept = self.mktemp(), self.mktemp()
+        home = TemporaryDirectory()
+        self.addCleanup(home.cleanup)
+        kept = f"{home.name}/one", f"{home.name}/other"
         self.watches.use_state_dir(kept[0])
         self.watches.ask([MAIL])
         for folder in kept:
