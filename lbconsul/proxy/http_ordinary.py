@@ -86,6 +86,7 @@ class OrdinaryRequests(LimitedSide):
         sent_at = self.read_at
         exchange = Exchange(self, plan, self._request_id, sent_at, sent_at)
         exchange.take_over(carrier, self._body)
+        self._body = b""
         self._begun = carrier.user = exchange
         if not self.watched:
             with suppress(OSError):  # its end shows when the response is sent
@@ -138,7 +139,7 @@ class OrdinaryRequests(LimitedSide):
                 head.status, len(part), len(sent_head), carrier.instance,
             )
         )  # fmt: skip
-        self._carrier = None
+        self._carrier, self._body = None, b""
         settings.active -= 1
         carrier.release(now)
         load = upstream.load

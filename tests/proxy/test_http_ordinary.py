@@ -175,7 +175,7 @@ RESPONSES = {
     "a body in parts": [OK[:-1], OK[-1:]],
     "another head": [OK.replace(b"OK", b"Fine")],
     "an interim one before": [b"HTTP/1.1 103 Early\r\nLink: </a>\r\n\r\n", OK],
-    "one that nobody waits for before": [b"HTTP/1.1 100 Continue\r\n\r\n" + OK],
+    "a 100 that was not asked for before": [b"HTTP/1.1 100 Continue\r\n\r\n" + OK],
     "an upgrade that was not asked for": [
         b"HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"
     ],
@@ -474,7 +474,7 @@ def test_mappings_whose_requests_are_not_ordinary(options: dict[str, Any]) -> No
 
 
 def test_first_requests_that_are_equal() -> None:
-    """Clients that send the same are told apart, and a secret is nobody else's."""
+    """Clients that send the same are told apart; no head with a secret is kept."""
     with HTTPStage() as stage:
         settings = stage.proxy.mapped.http
         assert settings is not None
@@ -536,3 +536,15 @@ def test_a_bug_in_counts_or_log(monkeypatch: pytest.MonkeyPatch) -> None:
         assert scene.client.hear_message()[1] == b"ok"
         eventually(lambda: http(stage).classes[2] == 2, "it is counted")
         stage.proxy._observer.found.clear()
+
+
+@pytest.mark.parametrize("response", ["whole", "a body in parts"])
+def test_a_body_is_not_kept_beyond_its_request(response: str) -> None:
+    """A client without a request holds no body of the one before."""
+    with HTTPStage() as stage:
+        scene = Scene(stage, PUT, ordinary=True)
+        assert scene.session._body == b"ab"
+        for part in RESPONSES[response]:
+            scene.upstream.say(part)
+        scene.client.hear_message()
+        assert stage.proxy.call(lambda: scene.session._body) == b""
