@@ -173,6 +173,8 @@ class RequestLog:
     def proceed(self) -> None:
         """Count and log the ordinary requests of a turn.  Called by the poller."""
         finished, self.finished = self.finished, []
+        if not finished:
+            return  # `over` came first
         stats = self._stats
         stats.reused += len(finished)
         stats.all_exchanged(
