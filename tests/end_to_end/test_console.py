@@ -203,10 +203,10 @@ def test_mistakes(
 
 def test_signal_while_starting(gateway: StartGateway, tmp_path: Path) -> None:
     """A pid file is written only on request, and a start can be ended at any time."""
-    port, nobody = free_ports(2)
+    port, closed = free_ports(2)
     pidfile = tmp_path / "lb.pid"
     one = gateway(
-        *("--consul", f"127.0.0.1:{nobody}", "--pidfile", str(pidfile)),
+        *("--consul", f"127.0.0.1:{closed}", "--pidfile", str(pidfile)),
         f"{port}:web",
         wait="listening",
         command=RUN,

@@ -59,12 +59,12 @@ def test_a_ready_gateway(stage: Stage) -> None:
 
 def test_not_ready(gateway: StartGateway, tmp_path: Path) -> None:
     """A gateway that knows nothing yet is status 1, and says why."""
-    port, nobody = free_ports(2)
+    port, closed = free_ports(2)
     path = tmp_path / "admin.sock"
     gateway(
         f"--admin=unix:{path}",
         "--consul",
-        f"127.0.0.1:{nobody}",
+        f"127.0.0.1:{closed}",
         f"--map={port}:web",
         wait="listening",
     )
