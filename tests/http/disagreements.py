@@ -173,7 +173,8 @@ STRICTER = (
     Disagreement(
         "its Connection is not valid",
         "RFC 9110, 7.6.1: a list of tokens",
-        _has_field(rb"connection", rb"(?:%b|[ \t]*,)*" % _METHOD),
+        # Possessive, or a long word is tried in all its parts.
+        _has_field(rb"connection", rb"(?:%b+|[ \t]*,)*+" % _METHOD),
     ),
     *(
         Disagreement(

@@ -7,9 +7,12 @@ a line in `tests.http.cases`, and one of llhttp's a rule in `tests.http.disagree
 """
 
 import random
+import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from tests.http.disagreements import check_passed_on, compare
 from tests.http.made_up import Maker
@@ -18,6 +21,9 @@ from tests.http.through_proxy import ThroughProxy
 
 #: Of so many messages one goes through a gateway: it takes fifty times as long.
 THROUGH = 40
+
+#: Seconds after which reading a message is taken for endless: it takes some 1 ms.
+LONGEST = 30.0
 
 
 class Found(AssertionError):
@@ -30,6 +36,22 @@ def _outcome(reading: Reading) -> tuple[bool, list[bytes]]:
     return reading.refused is not None, whole
 
 
+@contextmanager
+def _bounded() -> Iterator[None]:
+    """Interrupt what takes too long, such as a regular expression that backtracks."""
+
+    def interrupt(*_: object) -> None:
+        raise TimeoutError(f"it takes longer than {LONGEST} s")
+
+    previous = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, LONGEST)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+
+
 def check(seed: int, through: ThroughProxy | None = None) -> str:
     """Check the message of a seed; returns the reason of the rule that it needs.
 
@@ -40,17 +62,18 @@ def check(seed: int, through: ThroughProxy | None = None) -> str:
     raw = maker.message(is_request=is_request)
     pieces = maker.pieces(raw)
     try:
-        reason = compare(raw, is_request=is_request)
-        whole = read([raw], is_request=is_request)
-        split = read(pieces, is_request=is_request)
-        assert _outcome(split) == _outcome(whole), "it depends on the pieces"
-        if is_request:
-            check_passed_on(raw)
-        if through is not None:
+        with _bounded():
+            reason = compare(raw, is_request=is_request)
+            whole = read([raw], is_request=is_request)
+            split = read(pieces, is_request=is_request)
+            assert _outcome(split) == _outcome(whole), "it depends on the pieces"
             if is_request:
-                through.check_requests(pieces)
-            else:
-                through.check_response(raw)
+                check_passed_on(raw)
+            if through is not None:
+                if is_request:
+                    through.check_requests(pieces)
+                else:
+                    through.check_response(raw)
     except Exception as error:
         kind = "request" if is_request else "response"
         raise Found(

@@ -3,11 +3,14 @@
 These are always the same ones; `make fuzz` looks for others.
 """
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 
-from tests.http.fuzz import check
+from tests.http import fuzz
+from tests.http.disagreements import compare
+from tests.http.fuzz import Found, check
 from tests.http.through_proxy import ThroughProxy
 
 
@@ -28,3 +31,17 @@ def test_gateway(through: ThroughProxy) -> None:
     """A server gets the requests that were meant, and a client the response."""
     for seed in range(2000, 2200):
         check(seed, through)
+
+
+def test_endless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message that is read without end is found, and named by its seed."""
+    monkeypatch.setattr(fuzz, "LONGEST", 0.1)
+    monkeypatch.setattr(fuzz, "compare", lambda raw, **_: signal.pause())
+    with pytest.raises(Found, match=r"^seed 7: .* it takes longer than 0\.1 s$"):
+        check(7)
+
+
+def test_a_long_word() -> None:
+    """A rule looks at a long word once, not at all the ways to cut it."""
+    raw = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: %b: 3\r\n\r\n" % (b"a" * 5000)
+    assert compare(raw) == "its Connection is not valid"
