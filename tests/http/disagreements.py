@@ -88,6 +88,8 @@ _HOST = (
     rb"(?::(?:[0-5]?[0-9]{1,4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
 )
 
+_is_chunked_with_tab = _head_has(rb"\ntransfer-encoding:[ \t]*chunked[ \t]*\t[ \t]*\r")
+
 _TOO_MANY = re.compile(r"it has \d+ fields, more than [15]00")
 
 #: What we refuse and llhttp leaves to its users.
@@ -214,6 +216,15 @@ STRICTER = (
         "RFC 9112, 7.1: 15 digits, which fit into 64 bits; names in extensions",
         _stuck_at(rb"(?!%b)" % _SIZE_LINE.pattern),
     ),
+    *(
+        Disagreement(
+            f"it has a chunk size that is {bad}",
+            "RFC 9110, 5.5: llhttp takes a tab for a part of the coding, and all that"
+            " follows in a response for its body",
+            _is_chunked_with_tab,
+        )
+        for bad in ("not valid", "too long")
+    ),
     Disagreement(
         "it has a chunk size that is too long",
         "RFC 9112, 7.1.1: a limit for extensions",
@@ -285,7 +296,7 @@ LOOSER = (
     Disagreement(
         "Request has invalid `Transfer-Encoding`",
         "RFC 9110, 5.5: a tab behind a value is no part of it; it is not passed on",
-        _head_has(rb"\ntransfer-encoding:[ \t]*chunked[ \t]*\t[ \t]*\r"),
+        _is_chunked_with_tab,
     ),
     Disagreement(
         "Data after `Connection: close`",
