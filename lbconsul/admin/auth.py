@@ -18,7 +18,7 @@ _OWN_SITE = frozenset({None, "same-origin", "none"})
 
 
 class Secret(Protocol):
-    """The admin token."""
+    """A token of the admin listener."""
 
     def is_it(self, candidate: str) -> bool:
         """Whether `candidate` is the token."""
@@ -75,8 +75,11 @@ class Authorizer:
     """Authorizes requests; each check raises a `HTTPError` that says why it failed."""
 
     _listen: TCPListen | UnixListen
+    #: The token that reads and changes.
     _secret: Secret | None = None
     _open_read: bool = False
+    #: The token that only reads.
+    _read_secret: Secret | None = None
 
     @property
     def _is_loopback(self) -> bool:
@@ -89,7 +92,7 @@ class Authorizer:
         """
         if not who.is_own_site and not who.is_followed_link:
             raise HTTPError(FORBIDDEN, "pages of other sites may not use this")
-        if self._is_loopback and not _is_ours(who.host) and not self._knows(who):
+        if self._is_loopback and not _is_ours(who.host) and not self._may_read(who):
             raise HTTPError(
                 FORBIDDEN,
                 "use an IP address or localhost in the URL, or send the token: another"
@@ -97,23 +100,25 @@ class Authorizer:
             )
 
     def check_read(self, who: RequestOrigin) -> None:
-        """Allow reading on loopback, a UNIX socket, with open read, or with the token.
+        """Allow reading on loopback, a UNIX socket, with open read, or with a token.
 
         :raises HTTPError: 401 or 403.
         """
         is_here = self._is_loopback or isinstance(self._listen, UnixListen)
-        if is_here or self._open_read or self._knows(who):
+        if is_here or self._open_read or self._may_read(who):
             return
+        if self._read_secret is not None:
+            raise _unauthorized(who, "--admin-read-token-file")
         if self._secret is None:
             raise HTTPError(
                 FORBIDDEN,
                 "reading is off at this address: start the gateway with"
-                " --admin-token-file FILE, or with --admin-open-read on",
+                " --admin-read-token-file FILE, or with --admin-open-read on",
             )
-        raise _unauthorized(who)
+        raise _unauthorized(who, "--admin-token-file")
 
     def check_change(self, who: RequestOrigin) -> None:
-        """Allow a change only with the token, and never from a page of another site.
+        """Allow a change only with its token, and never from a page of another site.
 
         :raises HTTPError: 401 or 403.
         """
@@ -125,19 +130,30 @@ class Authorizer:
                 "changes are off: start the gateway with --admin-token-file FILE,"
                 " a file that holds a token of your choice",
             )
-        if not self._knows(who):
-            raise _unauthorized(who)
+        if _knows(who, self._secret):
+            return
+        if _knows(who, self._read_secret):
+            # RFC 6750, section 3.1.
+            raise HTTPError(
+                FORBIDDEN,
+                "this token only reads: a change needs that of --admin-token-file",
+                (("WWW-Authenticate", 'Bearer error="insufficient_scope"'),),
+            )
+        raise _unauthorized(who, "--admin-token-file")
 
-    def _knows(self, who: RequestOrigin) -> bool:
-        secret, token = self._secret, who.token
-        return secret is not None and token is not None and secret.is_it(token)
+    def _may_read(self, who: RequestOrigin) -> bool:
+        return _knows(who, self._secret) or _knows(who, self._read_secret)
 
 
-def _unauthorized(who: RequestOrigin) -> HTTPError:
+def _knows(who: RequestOrigin, secret: Secret | None) -> bool:
+    return secret is not None and who.token is not None and secret.is_it(who.token)
+
+
+def _unauthorized(who: RequestOrigin, option: str) -> HTTPError:
     what = "needs the token" if who.token is None else "not the token"
     return HTTPError(
         UNAUTHORIZED,
-        f"{what} of --admin-token-file: send it as Authorization: Bearer TOKEN",
+        f"{what} of {option}: send it as Authorization: Bearer TOKEN",
         (("WWW-Authenticate", "Bearer"),),
     )
 

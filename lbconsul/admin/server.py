@@ -51,6 +51,7 @@ class AdminServer(Service):
     _events: EventLog
     _token: Secret | None = None
     _open_read: bool = False
+    _read_token: Secret | None = None
     is_needed: bool = True
     is_patient: bool = False
     #: Rate limit of the log: whether a line of this kind may be written.
@@ -66,7 +67,9 @@ class AdminServer(Service):
     )
 
     def __attrs_post_init__(self) -> None:
-        authorizer = Authorizer(self.listen, self._token, self._open_read)
+        authorizer = Authorizer(
+            self.listen, self._token, self._open_read, self._read_token
+        )
         requests = Requests(self._allow)
         routes = Routes(self._reactor, self._source, authorizer, self._stream, requests)
         self._factory = AdminFactory(self._reactor, routes.answer, self._allow)

@@ -1,4 +1,4 @@
-"""The admin token: from a file, or in memory for a demo."""
+"""The tokens of the admin listener: from files, or in memory."""
 
 import os
 import secrets
@@ -23,11 +23,14 @@ class OneToken:
 
     _token: str
 
+    @property
+    def token(self) -> bytes:
+        """The token."""
+        return self._token.encode()
+
     def is_it(self, candidate: str) -> bool:
         """Whether `candidate` is the token; compared in constant time."""
-        return compare_digest(
-            candidate.encode("utf-8", "surrogateescape"), self._token.encode()
-        )
+        return compare_digest(candidate.encode("utf-8", "surrogateescape"), self.token)
 
 
 @define(eq=False, repr=False)
@@ -42,28 +45,32 @@ class TokenFile:
 
     _log = Logger()
     _path: str
+    _option: str = "--admin-token-file"
     _file: SecretFile = field(init=False)
     _is_unreadable: bool = False
 
     def __attrs_post_init__(self) -> None:
-        self._file = SecretFile("--admin-token-file", self._path, self._was_read)
+        self._file = SecretFile(self._option, self._path, self._was_read)
         if not self._file.first():
-            raise ConfigError(f"--admin-token-file {self._path}: holds no token")
+            raise ConfigError(f"{self._option} {self._path}: holds no token")
 
     def is_it(self, candidate: str) -> bool:
         """Whether `candidate` is the token; compared in constant time."""
-        token = self._token()
+        token = self.token
         same = compare_digest(candidate.encode("utf-8", "surrogateescape"), token)
         return same and bool(token)
 
-    def _token(self) -> bytes:
+    @property
+    def token(self) -> bytes:
+        """The token; empty while the file cannot be read."""
         try:
             token = self._file.read()
         except OSError as error:
             if not self._is_unreadable:
                 self._log.warn(
-                    "--admin-token-file {path}: can no longer be read: {why}; every"
-                    " token is refused",
+                    "{option} {path}: can no longer be read: {why}; every token is"
+                    " refused",
+                    option=self._option,
                     path=self._path,
                     why=error.strerror or str(error),
                 )
@@ -75,6 +82,7 @@ class TokenFile:
     def _was_read(self, found: os.stat_result) -> None:
         if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             self._log.warn(
-                "--admin-token-file {path}: other users can access it: chmod 600",
+                "{option} {path}: other users can access it: chmod 600",
+                option=self._option,
                 path=self._path,
             )

@@ -26,7 +26,11 @@ from lbconsul.config.sources import (
 from lbconsul.errors import ConfigError
 
 #: A token, and the file that may hold it instead.
-_TOKENS = (("token", "token-file"), ("admin-token", "admin-token-file"))
+_TOKENS = (
+    ("token", "token-file"),
+    ("admin-token", "admin-token-file"),
+    ("admin-read-token", "admin-read-token-file"),
+)
 
 
 def configure(

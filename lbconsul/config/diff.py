@@ -18,6 +18,8 @@ _FIXED = (
     ("--admin", "admin"),
     ("--admin-token-file", "admin_token_file"),
     ("--admin-token", "admin_token"),
+    ("--admin-read-token-file", "admin_read_token_file"),
+    ("--admin-read-token", "admin_read_token"),
     ("--admin-open-read", "admin_open_read"),
     ("--log-format", "log_format"),
     ("--log-file", "log_file"),

@@ -279,6 +279,8 @@ class Config:
     admin: Admin = Admin()
     admin_token_file: str = ""
     admin_token: str = field(default="", repr=False)
+    admin_read_token_file: str = ""
+    admin_read_token: str = field(default="", repr=False)
     admin_open_read: bool = False
     state_dir: str = ""
     shutdown_grace: float = 0.0

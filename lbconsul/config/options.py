@@ -111,13 +111,24 @@ GATEWAY_OPTIONS = table(
         "admin-token-file",
         values.printable,
         "file that holds the token for orders on the admin listener (drain, undrain,"
-        " eject); without it they are refused",
+        " eject), and for reading; without it they are refused",
     ),
     Option(
         "admin-token",
         values.printable,
         "that token itself, for LBCONSUL_ADMIN_TOKEN in a container's environment; a"
         " file is safer",
+    ),
+    Option(
+        "admin-read-token-file",
+        values.printable,
+        "file that holds a token for reading alone, where reading needs one, as for"
+        " Prometheus",
+    ),
+    Option(
+        "admin-read-token",
+        values.printable,
+        "that token itself, for LBCONSUL_ADMIN_READ_TOKEN",
     ),
     Option(
         "admin-open-read",
@@ -133,7 +144,7 @@ GATEWAY_OPTIONS = table(
 )
 
 #: Options whose text may not be shown.
-SECRETS = frozenset({"token", "http-auth", "admin-token"})
+SECRETS = frozenset({"token", "http-auth", "admin-token", "admin-read-token"})
 
 #: Every option with a single value.
 OPTIONS = MAPPING_OPTIONS | CONSUL_OPTIONS | GATEWAY_OPTIONS

@@ -52,12 +52,19 @@ def _address(said: SourcedText) -> str:
 
 
 def _token(given: Given, environ: AbstractMapping[str, str]) -> str:
-    file = _said("admin-token-file", given, environ)
-    text = environ.get(variable("admin-token"), "")
-    if file is not None and text and "admin-token-file" not in given:
+    """The token that changes, or else, in the environment, the one that only reads."""
+    return _token_of("admin-token", given, environ) or _token_of(
+        "admin-read-token", given, environ
+    )
+
+
+def _token_of(name: str, given: Given, environ: AbstractMapping[str, str]) -> str:
+    file = _said(f"{name}-file", given, environ)
+    text = environ.get(variable(name), "")
+    if file is not None and text and f"{name}-file" not in given:
         raise ConfigError(f"{file.where}: give a token or a token file, not both")
     if file is None:
-        return _usable(text, variable("admin-token")) if text else ""
+        return _usable(text, variable(name)) if text else ""
     where = f"{file.where} {file.text}"
     try:
         return _usable(read_file(Path(file.text)).decode("utf-8").strip(), where)

@@ -20,6 +20,7 @@ from lbconsul.balance.events import (
 from lbconsul.balance.instance import Identity
 from lbconsul.config.listen import TCPListen, UnixListen
 from lbconsul.config.model import Config
+from lbconsul.errors import ConfigError
 from lbconsul.gateway.interfaces import Gateway
 from lbconsul.net.rate_limit import TokenBucket
 from lbconsul.net.throttled_log import ThrottledLog, in_words
@@ -44,7 +45,7 @@ class AdminService(MultiService):
 
     With `is_patient` the address may still belong to the predecessor in a takeover.
 
-    :raises ConfigError: the token file cannot be read.
+    :raises ConfigError: a token file cannot be read, or both tokens are the same.
     """
 
     _log = Logger()
@@ -80,7 +81,12 @@ class AdminService(MultiService):
         from lbconsul.gateway.status import StatusCollector
 
         reactor, config = self._reactor, self._config
-        secret = self._secret(config)
+        secret, read_secret = self._secret(config), _read_secret(config)
+        if secret and read_secret and secret.token == read_secret.token:
+            raise ConfigError(
+                "--admin-read-token-file: holds the token of --admin-token-file, which"
+                " changes, too: give each a token of its own"
+            )
         changes = "off" if secret is None else "need a token"
         started = reactor.seconds()
         showing = StatusCollector(self._gateway, started, wall, self._lag, changes)
@@ -91,13 +97,14 @@ class AdminService(MultiService):
             self.events,
             secret,
             config.admin_open_read,
+            read_secret,
             is_needed=config.admin.is_needed,
             is_patient=self._is_patient,
             allow=self._bound.allow,
         )
 
     def _secret(self, config: Config) -> "TokenFile | OneToken | None":
-        """The token that changes need; a demo gets a random one."""
+        """The token that changes; a demo gets a random one."""
         from lbconsul.admin.token_file import OneToken, TokenFile, new_token
 
         if config.admin_token_file:
@@ -157,6 +164,15 @@ class AdminService(MultiService):
         self._lag.stop()
         self._bound.stop()
         return super().stopService()
+
+
+def _read_secret(config: Config) -> "TokenFile | OneToken | None":
+    """The token that only reads."""
+    from lbconsul.admin.token_file import OneToken, TokenFile
+
+    if config.admin_read_token_file:
+        return TokenFile(config.admin_read_token_file, "--admin-read-token-file")
+    return OneToken(config.admin_read_token) if config.admin_read_token else None
 
 
 def _fields(event: Event) -> dict[str, Any]:

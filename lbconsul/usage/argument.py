@@ -12,8 +12,8 @@ from lbconsul.config.variables import variable
 _PATHS = frozenset(
     {
         "token-file", "ca-file", "ca-path", "client-cert", "client-key", "state-dir",
-        "takeover", "log-file", "admin-token-file", "tls", "client-ca", "client-crl",
-        "upstream-ca", "upstream-cert", "upstream-key",
+        "takeover", "log-file", "admin-token-file", "admin-read-token-file", "tls",
+        "client-ca", "client-crl", "upstream-ca", "upstream-cert", "upstream-key",
     }
 )  # fmt: skip
 
@@ -45,6 +45,7 @@ _VALUES = {
     "takeover": "SOCKET",
     "tls": "FILE|FOLDER|consul:PREFIX",
     "token": "TOKEN",
+    "admin-read-token": "TOKEN",
     "admin-token": "TOKEN",
     "unix-mode": "MODE",
     "upstream-host": "HOST",

@@ -112,7 +112,8 @@ SERVING = (
     ),
     _group(
         "Status and orders",
-        "admin", "admin-token-file", "admin-token", "admin-open-read",
+        "admin", "admin-token-file", "admin-token", "admin-read-token-file",
+        "admin-read-token", "admin-open-read",
     ),
     _group(
         "The log",
@@ -147,7 +148,9 @@ _ACCESS = Group(
             "ADDRESS",
         ),
         Argument(
-            "admin-token-file", "file that holds the token, where one is needed",
+            "admin-token-file",
+            "file that holds the token, where one is needed; to look, the one that"
+            " only reads will do",
             "FILE", is_path=True, alias="token-file",
         ),
     ),

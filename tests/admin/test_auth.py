@@ -16,9 +16,18 @@ HERE = "127.0.0.1:9200"
 
 
 def _auth(
-    listen: TCPListen | UnixListen, token: str = "s3cret", *, open_read: bool = False
+    listen: TCPListen | UnixListen,
+    token: str = "s3cret",
+    *,
+    open_read: bool = False,
+    reader: str = "",
 ) -> Authorizer:
-    return Authorizer(listen, FixedToken(token) if token else None, open_read)
+    return Authorizer(
+        listen,
+        FixedToken(token) if token else None,
+        open_read,
+        FixedToken(reader) if reader else None,
+    )
 
 
 def _code(check: object, who: RequestOrigin) -> int:
@@ -60,6 +69,29 @@ def test_changing() -> None:
         assert (
             _code(_auth(listen, "").check_change, RequestOrigin(HERE, token="x")) == 403
         )
+
+
+def test_a_token_that_only_reads() -> None:
+    """One token reads and another one changes, which reads as well."""
+    for token in ("s3cret", ""):
+        authorizer = _auth(REMOTE, token, reader="look")
+        reader = RequestOrigin(HERE, token="look")
+        assert _code(authorizer.check_read, reader) == 0
+        assert _code(authorizer.check_change, reader) == 403
+        assert _code(authorizer.check_read, RequestOrigin(HERE)) == 401
+        assert _code(authorizer.check_read, RequestOrigin(HERE, token="loo")) == 401
+    both = _auth(REMOTE, reader="look")
+    assert _code(both.check_read, RequestOrigin(HERE, token="s3cret")) == 0
+    assert _code(both.check_change, RequestOrigin(HERE, token="s3cret")) == 0
+    by_name = RequestOrigin("lb.example", token="look")
+    assert _code(_auth(LOCAL, reader="look").check_site, by_name) == 0
+    with pytest.raises(HTTPError, match="this token only reads") as refused:
+        both.check_change(RequestOrigin(HERE, token="look"))
+    assert dict(refused.value.headers)["WWW-Authenticate"] == (
+        'Bearer error="insufficient_scope"'
+    )
+    with pytest.raises(HTTPError, match="the token of --admin-read-token-file"):
+        both.check_read(RequestOrigin(HERE))
 
 
 def test_what_is_said() -> None:

@@ -92,8 +92,10 @@ def test_others_may_read_it(path: Path, log: Lines) -> None:
     """A secret that others can read is worth a warning, which does not hold it."""
     path.chmod(0o640)
     TokenFile(str(path))
+    TokenFile(str(path), "--admin-read-token-file")
     assert log.told == [
-        f"--admin-token-file {path}: other users can access it: chmod 600"
+        f"{option} {path}: other users can access it: chmod 600"
+        for option in ("--admin-token-file", "--admin-read-token-file")
     ]
 
 

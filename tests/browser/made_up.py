@@ -57,10 +57,12 @@ class MadeUp(OwnProgram):
         port: int = 0,
         token: str = "demo",
         lively: bool = False,
+        reader: str = "",
     ) -> None:
         self.port = port or free_ports(1)[0]
         self.url = f"http://127.0.0.1:{self.port}/"
-        options = [str(upstreams), state, host, str(self.port), token, str(int(lively))]
+        options = [str(upstreams), state, host, str(self.port), token, reader]
+        options.append(str(int(lively)))
         super().__init__([sys.executable, "-m", "tests.browser.made_up", *options])
 
     def stop(self) -> None:
@@ -241,7 +243,7 @@ class _Input(LineOnlyReceiver):
 
 async def serve(reactor: Any, arguments: list[str]) -> None:
     """Show a made-up gateway until the standard input ends."""
-    upstreams, state, host, port, token, lively = arguments
+    upstreams, state, host, port, token, reader, lively = arguments
     source = fake_source(reactor.seconds, int(upstreams), state)
     if not token:
         source.gateway_status = evolve(source.gateway_status, changes="off")
@@ -254,6 +256,7 @@ async def serve(reactor: Any, arguments: list[str]) -> None:
         source,
         source.events,
         FixedToken(token) if token else None,
+        read_token=FixedToken(reader) if reader else None,
         is_needed=True,
     )
     server.startService()

@@ -114,6 +114,29 @@ def test_reading_needs_the_token(browser: Browser, start: Start) -> None:
     assert browser.run("return Object.keys(localStorage)") == []
 
 
+def test_a_token_that_only_reads(browser: Browser, start: Start) -> None:
+    """
+    With it the page shows everything; an order asks for the other one, and without that
+    the page goes on as before.
+    """
+    gateway = start(host="0.0.0.0", reader="look", upstreams=3)
+    browser.open(gateway.url)
+    browser.give_token("look")
+    browser.wait("return document.body.dataset.phase === 'live'")
+    browser.wait_text(".row[data-upstream]", "web-0")
+    for _ in range(2):
+        browser.click_in_row("web-0", ".order")
+        browser.wait_text("#token-problem", "The token given so far only reads.")
+        browser.give_token("wrong")
+        browser.wait_text("#token-problem", "The gateway refused this token.")
+        browser.press(Keys.ESCAPE)
+        browser.wait("return !document.getElementById('token').open")
+    assert browser.run("return sessionStorage.getItem('lbconsul-token')") == "look"
+    browser.click_in_row("web-0", ".order")
+    browser.give_token("demo")
+    browser.wait_text(".row[data-upstream]", "draining")
+
+
 def test_reading_is_off(browser: Browser, start: Start) -> None:
     """What would turn it on stands there, and no token is asked for."""
     gateway = start(host="0.0.0.0", token="")

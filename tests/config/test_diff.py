@@ -92,6 +92,10 @@ def test_admin_token() -> None:
     running = configure(mappings=["80:web"], admin_token="old")
     wanted = configure(mappings=["80:web"], admin_token="new")
     assert applicable(running, wanted) == (running, ["--admin-token"])
+    wanted = configure(
+        mappings=["80:web"], admin_token="old", admin_read_token_file="/reads"
+    )
+    assert applicable(running, wanted) == (running, ["--admin-read-token-file"])
 
 
 def test_routes() -> None:

@@ -151,6 +151,9 @@ def test_tokens() -> None:
     wrong = "^LBCONSUL_ADMIN_TOKEN_FILE: give a token or a token file, not both$"
     with pytest.raises(ConfigError, match=wrong):
         _config({"ADMIN_TOKEN": "a", "ADMIN_TOKEN_FILE": "/a"}, "80:web")
+    config = _config({"ADMIN_READ_TOKEN": "look"}, "80:web")
+    assert config.admin_read_token == "look"
+    assert "look" not in repr(config)
 
 
 def test_about_the_sources() -> None:

@@ -50,6 +50,15 @@ def test_token(tmp_path: Path) -> None:
     assert both.token == "of the file"
 
 
+def test_token_that_only_reads(tmp_path: Path) -> None:
+    """Without the token that changes, the environment's one that reads is sent."""
+    file = tmp_path / "token"
+    file.write_text("reads\n")
+    assert _access({"ADMIN_READ_TOKEN_FILE": str(file)}).token == "reads"
+    assert _access({"ADMIN_READ_TOKEN": "reads"}).token == "reads"
+    assert _access({"ADMIN_READ_TOKEN": "r", "ADMIN_TOKEN": "c"}).token == "c"
+
+
 @pytest.mark.parametrize(
     ("environ", "options", "error"),
     [

@@ -238,6 +238,35 @@ def test_token_of_the_environment(running: ReactorThread) -> None:
     assert answers == [401, 404]
 
 
+def test_two_tokens(running: ReactorThread, tmp_path: Path) -> None:
+    """One token reads and the other one changes, each from a file or given itself."""
+    file = tmp_path / "token"
+    file.touch(0o600)
+    file.write_text("looks")
+    (port,) = free_ports(1)
+    options = {"admin": f"0.0.0.0:{port}", "admin_token": "s3cret"}
+    shown = lookout(running, config(**options, admin_read_token_file=str(file)))
+    start(running, shown)
+    answers = []
+    for method, path in (("GET", "/status"), ("POST", "/upstreams/dc1/n/gone/drain")):
+        for token in ("wrong", "looks", "s3cret"):
+            connection = HTTPConnection("127.0.0.1", port, timeout=10)
+            headers = {"Authorization": f"Bearer {token}"}
+            connection.request(method, path, headers=headers)
+            answers.append(connection.getresponse().status)
+            connection.close()
+    running.outcome(shown.stopService)
+    assert answers == [401, 200, 200, 401, 403, 404]
+
+
+def test_one_token_twice(running: ReactorThread) -> None:
+    """The token that only reads must not be the one that changes."""
+    twice = config(admin="9", admin_token="s3cret", admin_read_token="s3cret")
+    with pytest.raises(ConfigError, match="give each a token of its own") as raised:
+        lookout(running, twice)
+    assert "s3cret" not in str(raised.value)
+
+
 def test_refusals_in_the_log(running: ReactorThread, tmp_path: Path) -> None:
     """Refused orders are in the log, and what is too much of that is counted there."""
     (port,) = free_ports(1)

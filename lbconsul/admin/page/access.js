@@ -5,11 +5,15 @@ const PATIENCE = 10_000;
 /** Of `/status`, as lbconsul/admin/status_model.py has it. */
 const FORMAT = 2;
 
-/** The gateway does not do that for us; `wantsToken` if it would with the token. */
+/**
+ * The gateway does not do that for us; `wantsToken` if it would with another token, and
+ * `onlyReads` if the one that was sent is good for reading.
+ */
 export class Refused extends Error {
-  constructor(message, wantsToken) {
+  constructor(message, wantsToken, onlyReads) {
     super(message);
     this.wantsToken = wantsToken;
+    this.onlyReads = onlyReads;
   }
 }
 
@@ -25,6 +29,11 @@ export class Access {
     } catch {
       // Storage may be forbidden: then the token lasts as long as the page.
     }
+  }
+
+  /** The token that is sent; null for none. */
+  get token() {
+    return this.#token;
   }
 
   get hasToken() {
@@ -81,7 +90,11 @@ export class Access {
     if (response.ok) return response;
     const { status } = response;
     const said = await errorOf(response);
-    if (status === 401 || status === 403) throw new Refused(said, status === 401);
+    if (status === 401 || status === 403) {
+      const challenge = response.headers.get("www-authenticate") ?? "";
+      const onlyReads = challenge.includes("insufficient_scope");
+      throw new Refused(said, status === 401 || onlyReads, onlyReads);
+    }
     throw new Unexpected(said);
   }
 }

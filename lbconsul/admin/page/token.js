@@ -65,6 +65,7 @@ export class Orders {
     const title = `${label} ${what}`;
     const purpose = `${title}: that needs the gateway's token.`;
     let problem = "";
+    let reader = null; // the token that only reads, to go on reading with
     if (!this.access.hasToken && !(await this.dialog.ask(purpose, title))) return false;
     for (;;) {
       try {
@@ -78,8 +79,11 @@ export class Orders {
           this.tell(`${title} failed: ${error.message}.`, true);
           return false;
         }
-        this.access.use(null);
-        problem = "The gateway refused this token.";
+        if (error.onlyReads) reader = this.access.token;
+        this.access.use(reader);
+        problem = error.onlyReads
+          ? "The token given so far only reads."
+          : "The gateway refused this token.";
       }
       if (!(await this.dialog.ask(purpose, title, problem))) return false;
     }
