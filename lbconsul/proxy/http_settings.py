@@ -22,10 +22,9 @@ from lbconsul.http.request import RequestHead, RequestParser, request_fields
 from lbconsul.http.response import ResponseParser, response_fields
 from lbconsul.http.rewriting import RequestRewriting, ResponseRewriting
 from lbconsul.net.cidr import Networks, read_address
-from lbconsul.net.sweeper import Sweeper
 from lbconsul.process.files import read_file
 from lbconsul.proxy.http_upstream import UpstreamConnection
-from lbconsul.proxy.idle_connections import IdleConnections
+from lbconsul.proxy.idle_connections import IdleConnections, IdleStores
 from lbconsul.proxy.request_log import RequestLog
 
 _log = Logger()
@@ -107,7 +106,7 @@ class HTTPSettings:
     def of(
         cls,
         mapping: Mapping,
-        sweeper: Sweeper,
+        idle_stores: IdleStores,
         log: RequestLog,
         now: Callable[[], float],
         denies: Callable[[str], bool] | None = None,
@@ -130,8 +129,10 @@ class HTTPSettings:
             _forwarding(mapping),
             listen.port if isinstance(listen, TCPListen) else 80,
             Answers(now, _pages(mapping)),
-            IdleConnections(
-                http.keep_idle if shares else 0, http.keep_idle_time, sweeper
+            idle_stores.row(
+                http.keep_idle if shares else 0,
+                http.keep_idle_time,
+                mapping.upstream_tls,
             ),
             log,
             RetryBudget() if http.retry_on else None,

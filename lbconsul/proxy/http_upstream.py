@@ -71,7 +71,6 @@ class UpstreamConnection(HTTPSide):
     __slots__ = (
         "_buffer",
         "_has_head",
-        "_idle",
         "_is_of_head",
         "_last",
         "_only_data",
@@ -81,6 +80,7 @@ class UpstreamConnection(HTTPSide):
         "is_bound",
         "is_reusable",
         "is_reused",
+        "keeper",
         "keeps",
         "upstream",
         "user",
@@ -96,7 +96,6 @@ class UpstreamConnection(HTTPSide):
     ) -> None:
         super().__init__(stream, relaying.poller, relaying.pipes)
         self._parser = parser
-        self._idle = idle
         self.upstream = upstream
         #: The upstream's instance at the time of the connect.
         self.instance: Instance = upstream.instance
@@ -115,6 +114,8 @@ class UpstreamConnection(HTTPSide):
         self.is_reusable = True
         #: Whether its server may take all of its requests for one client's.
         self.is_bound = False
+        #: Of the row whose request it carries, or carried last.
+        self.keeper = idle
         #: Since when it is idle, and how long it may be, in seconds.
         self.idle_since = 0.0
         self.keeps = idle.longest
@@ -153,7 +154,7 @@ class UpstreamConnection(HTTPSide):
             self._on_lost()
             return
         if user is None:
-            self._idle.discard(self)
+            self.keeper.discard(self)
             self.close()
         elif not data:
             self._on_end(user)
@@ -211,7 +212,7 @@ class UpstreamConnection(HTTPSide):
             self.is_reusable = False
         if fields.keep_alive is not None:
             # One second less: the peer's clock began earlier.
-            self.keeps = min(self._idle.longest, max(0.0, fields.keep_alive - 1.0))
+            self.keeps = min(self.keeper.longest, max(0.0, fields.keep_alive - 1.0))
         length = fields.body
         if length == len(data) - pos:  # nearly always
             self.left, self._has_head = 0, True
@@ -254,7 +255,7 @@ class UpstreamConnection(HTTPSide):
 
     def _on_lost(self) -> None:
         if self.user is None:
-            self._idle.discard(self)
+            self.keeper.discard(self)
             self.close()
         else:
             self.user.on_upstream_failed(self._lost)
@@ -303,14 +304,14 @@ class UpstreamConnection(HTTPSide):
         self.user = None
         if self.is_reusable and not (self.is_full or self.is_bound):
             self.is_reused = True
-            self._idle.put(self, now)
+            self.keeper.put(self, now)
         else:
             self.close()
 
     def connectionLost(self, reason: Failure) -> None:
         """A callback raised, or the reactor stopped."""
         if self.user is None:
-            self._idle.discard(self)
+            self.keeper.discard(self)
             self.close()
         else:
             ended = reason.check(ConnectionDone)

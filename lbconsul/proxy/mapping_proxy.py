@@ -25,6 +25,7 @@ from lbconsul.proxy.dialer import Dialer
 from lbconsul.proxy.drain_manager import DrainManager, Session, least_recently_active
 from lbconsul.proxy.handshake_queue import HandshakeQueue
 from lbconsul.proxy.handshake_settings import HandshakeSettings, TLSAcceptor
+from lbconsul.proxy.idle_connections import IdleStores
 from lbconsul.proxy.relay import Relay, RelaySettings
 from lbconsul.proxy.route_table import RouteTable
 from lbconsul.proxy.upstream_handshake import UpstreamHandshake
@@ -93,6 +94,10 @@ class MappingProxy:
         takes_self=True,
     )
     _slicer: TimeSlicer = Factory(lambda self: TimeSlicer(self.clock), takes_self=True)
+    #: Shared by all proxies of the process.
+    _idle_stores: IdleStores = Factory(
+        lambda self: IdleStores(self.clock, self._slicer), takes_self=True
+    )
     _chance: Chance = random.random
     #: The wall clock, for dates that clients read.
     _now: Callable[[], float] = time.time  # noqa: TID251
@@ -182,7 +187,7 @@ class MappingProxy:
                 denies = control.denies
             self.http = HTTPSettings.of(
                 mapping,
-                self.session_sweeper,
+                self._idle_stores,
                 log,
                 self._now,
                 denies,

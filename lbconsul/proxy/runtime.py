@@ -17,6 +17,7 @@ from lbconsul.net.sweeper import TimeSlicer
 from lbconsul.proxy.access_log import ConnectionWriter
 from lbconsul.proxy.connection_limit import ConnectionLimit
 from lbconsul.proxy.handshake_queue import HandshakeQueue
+from lbconsul.proxy.idle_connections import IdleStores
 from lbconsul.proxy.mapping_proxy import MappingProxy, ProxyObserver
 from lbconsul.proxy.targets import failover_spec
 from lbconsul.proxy.tls_acceptors import TLSAcceptors
@@ -65,6 +66,10 @@ class ProxyRuntime:
         default=Factory(
             lambda self: HandshakeQueue(self.reactor, self._poller.serve_ready), True
         ),
+    )
+    _idle_stores: IdleStores = field(
+        init=False,
+        default=Factory(lambda self: IdleStores(self.reactor, self.sweeper), True),
     )
     #: Serve clients with TLS.
     acceptors: TLSAcceptors = Factory(TLSAcceptors)
@@ -120,6 +125,7 @@ class ProxyRuntime:
             connection_limit=self.connection_limit,
             handshake_queue=self._handshake_queue,
             slicer=self.sweeper,
+            idle_stores=self._idle_stores,
             is_answered=partial(self._is_answered, failover_spec(mapping)),
             acceptor=self.acceptors.of(mapping.tls),
         )

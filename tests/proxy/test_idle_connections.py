@@ -1,28 +1,13 @@
 """Idle connections: which are used again, and when they are closed."""
 
 import pytest
-from attrs import define
 from twisted.internet.task import Clock
 
-from lbconsul.balance.instance import Instance
 from lbconsul.balance.upstream import Upstream
-from lbconsul.net.sweeper import Sweeper
-from lbconsul.proxy.idle_connections import IdleConnections
+from lbconsul.net.sweeper import TimeSlicer
+from lbconsul.proxy.idle_connections import IdleConnections, IdleStores
+from tests.support.idle_connection import IdleConnection as Connection
 from tests.support.upstreams import WEB, instance, registry_of
-
-
-@define(eq=False)
-class Connection:
-    """A connection that only knows whether it is closed."""
-
-    upstream: Upstream
-    instance: Instance
-    keeps: float = 4.0
-    idle_since: float = 0.0
-    is_closed: bool = False
-
-    def close(self) -> None:
-        self.is_closed = True
 
 
 class Stage:
@@ -31,14 +16,20 @@ class Stage:
     def __init__(self, most: int = 100) -> None:
         self.registry = registry_of(instance("a", 1), instance("b", 2))
         self.a, self.b = self.registry.pool(WEB).upstreams()
-        self.sweeper = Sweeper(Clock(), 1.0)
-        self.idle = IdleConnections[Connection](most, 4.0, self.sweeper)
+        self.clock = Clock()
+        self.stores = IdleStores(self.clock, TimeSlicer(self.clock))
+        self.idle: IdleConnections[Connection] = self.stores.row(most, 4.0, "plain")
 
     def put(self, upstream: Upstream, now: float, keeps: float = 4.0) -> Connection:
         """Keep a new connection."""
-        connection = Connection(upstream, upstream.instance, keeps)
+        connection = Connection(upstream, upstream.instance, keeps, keeper=self.idle)
         self.idle.put(connection, now)
         return connection
+
+    def sweep(self, now: float) -> None:
+        """Let rounds run until then."""
+        while self.clock.seconds() < now:
+            self.clock.advance(0.25)
 
 
 @pytest.fixture
@@ -84,18 +75,18 @@ def test_there_are_only_so_many() -> None:
 def test_rounds_close_what_is_over(stage: Stage) -> None:
     """Connections that are too old are closed, though no request comes."""
     short, long = stage.put(stage.a, 1.0, keeps=2.0), stage.put(stage.a, 1.0)
-    stage.idle.check(3.0)
-    assert (short.is_closed, long.is_closed) == (True, False)
-    stage.idle.check(5.0)
-    assert long.is_closed
-    assert stage.idle not in stage.sweeper.items
+    stage.sweep(3.75)
+    assert (short.is_closed, long.is_closed, stage.idle.count) == (True, False, 1)
+    stage.sweep(7.0)
+    assert (long.is_closed, stage.idle.count) == (True, 0)
+    assert not stage.clock.getDelayedCalls()
 
 
 def test_connections_to_what_left_are_closed(stage: Stage) -> None:
     """An instance that is deregistered keeps no idle connection."""
     gone, kept = stage.put(stage.a, 1.0), stage.put(stage.b, 1.0)
     stage.registry.replace(WEB.query, (instance("b", 2),))
-    stage.idle.check(1.5)
+    stage.sweep(1.5)
     assert (gone.is_closed, kept.is_closed) == (True, False)
 
 
@@ -115,3 +106,32 @@ def test_all_can_be_closed(stage: Stage) -> None:
     assert kept.is_closed
     assert stage.put(stage.b, 1.0).is_closed
     assert not stage.idle.count
+
+
+def test_rows_share(stage: Stage) -> None:
+    """Routes that connect alike share connections, which count for the last one."""
+    kept = stage.put(stage.a, 1.0)
+    other: IdleConnections[Connection] = stage.stores.row(100, 4.0, "plain")
+    assert other.take(stage.a, 2.0) is kept
+    other.put(kept, 2.0)
+    assert (stage.idle.count, other.count) == (0, 1)
+    unlike: IdleConnections[Connection] = stage.stores.row(100, 4.0, "TLS")
+    fewer: IdleConnections[Connection] = stage.stores.row(1, 4.0, "plain")
+    assert unlike.take(stage.a, 2.0) is fewer.take(stage.a, 2.0) is None
+    assert stage.idle.take(stage.a, 2.0) is kept
+
+
+def test_the_last_row_closes_them(stage: Stage) -> None:
+    """Shared connections outlive a route, until a reload takes the last one."""
+    other: IdleConnections[Connection] = stage.stores.row(100, 4.0, "plain")
+    kept = stage.put(stage.a, 1.0)
+    stage.idle.close()
+    stage.idle.close()
+    assert not kept.is_closed
+    assert other.take(stage.a, 2.0) is kept
+    other.put(kept, 2.0)
+    other.close()
+    assert (kept.is_closed, other.count) == (True, 0)
+    assert not stage.clock.getDelayedCalls()
+    again: IdleConnections[Connection] = stage.stores.row(100, 4.0, "plain")
+    assert again.take(stage.a, 2.0) is None

@@ -1,5 +1,7 @@
 """What all proxies of a process share."""
 
+from typing import Any
+
 from attrs import evolve
 
 from lbconsul.balance.instance import Health
@@ -10,11 +12,13 @@ from lbconsul.config.model import (
     Limits,
     Mapping,
     Timeouts,
+    UpstreamTLS,
 )
 from lbconsul.net.periodic import EVERY
 from lbconsul.proxy.runtime import ProxyRuntime
 from lbconsul.proxy.targets import failover_spec
 from lbconsul.stats.mapping import CROWD
+from tests.support.idle_connection import IdleConnection
 from tests.support.proxy_observer import CountingObserver
 from tests.support.recording_reactor import RecordingReactor
 from tests.support.tended_proxy import TendedProxy
@@ -201,6 +205,32 @@ def test_requests_under_way() -> None:
     traffic = made.traffic(mapping)
     assert (traffic.active_requests, traffic.idle_connections) == (2, 3)
     assert traffic.stats.http is not None
+
+
+def test_idle_connections() -> None:
+    """Routes share idle connections if they speak TLS to upstreams alike."""
+    made = runtime()
+    mapping = Mapping("web", TCPListen("127.0.0.1", 80), mode="http")
+    over_tls = evolve(mapping, upstream_tls=UpstreamTLS(is_on=True))
+    one, other, unlike, pinned = [
+        made.make(each, OBSERVER).http
+        for each in (
+            mapping,
+            evolve(mapping, listen=TCPListen("127.0.0.1", 81)),
+            over_tls,
+            evolve(over_tls, upstream_tls=UpstreamTLS(is_on=True, ca="own.pem")),
+        )
+    ]
+    made.registry.replace(WEB.query, [instance("7", 80)])
+    [upstream] = made.registry.pool(failover_spec(mapping).selections[0]).upstreams()
+    assert one and other and unlike and pinned
+    kept: Any = IdleConnection(upstream, upstream.instance, keeper=unlike.idle)
+    unlike.idle.put(kept, 1.0)
+    for each in (one, other, pinned):
+        assert each.idle.take(upstream, 1.0) is None
+    kept = IdleConnection(upstream, upstream.instance, keeper=one.idle)
+    one.idle.put(kept, 1.0)
+    assert other.idle.take(upstream, 1.0) is kept
 
 
 def test_other_modes_have_no_requests() -> None:
