@@ -66,8 +66,8 @@ ROOMS: dict[str, Room] = {
     "takeover": room(COMMON + "net", pure="protocol"),
     "admin": room(
         COMMON + "net process",
-        pure="event_log event_messages http_status status_diff status_json status_model"
-        " terminal text_table upstream_id why",
+        pure="event_log event_messages http_status short_text status_diff status_json"
+        " status_model terminal text_table upstream_id why",
     ),
     "dev": room(COMMON),
     "consul": room(

@@ -4,7 +4,7 @@ import json
 from datetime import datetime
 
 from lbconsul.admin.client import Admin, CannotAsk
-from lbconsul.admin.terminal import clean
+from lbconsul.admin.short_text import clean
 from lbconsul.usage.words import Given
 
 

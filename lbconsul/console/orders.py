@@ -5,7 +5,7 @@ from itertools import chain
 from typing import Any
 
 from lbconsul.admin.client import Admin, CannotAsk
-from lbconsul.admin.terminal import clean
+from lbconsul.admin.short_text import clean
 from lbconsul.admin.upstream_id import from_path
 from lbconsul.usage.words import Given
 
