@@ -23,12 +23,19 @@ _PATIENCE = 10.0
 _PATIENCE_FOR_ALL = 60.0
 _MOST = 128 * 1024 * 1024
 
+#: Errors that pass: the gateway starts, ends, or has too many readers.
+_LATER = frozenset({502, 503, 504})
+
 #: How long a stream of events may be silent, in seconds: it has a heartbeat.
 _SILENCE = 60.0
 
 
 class CannotAsk(LBConsulError):
     """The gateway's status, or what else was asked for, could not be read."""
+
+
+class Refused(CannotAsk):
+    """The gateway answered with an error that does not pass by itself."""
 
 
 @frozen
@@ -70,23 +77,28 @@ class Admin:
         """
         self._document(*self._ask("/drain", "POST"))
 
-    def events(self) -> Iterator[Message]:
-        """The latest events, and then each as it happens.
+    def events(self, after: str = "") -> "EventStream":
+        """Read what follows the event with the id `after`; if empty, the latest events.
 
-        :raises CannotAsk: the gateway does not answer, or ends.
+        :raises CannotAsk: the gateway does not answer, or refuses.
         """
-        with self._errors(), closing(self._connection(_SILENCE)) as connection:
-            connection.request("GET", "/events?figures=off", headers=self._headers)
-            response = connection.getresponse()
-            if response.status != 200:
-                self._document(response.status, response.read(LONGEST))
+        known = {"Last-Event-ID": after} if after else {}
+        with self._errors():
+            connection = self._connection(_SILENCE)
             try:
-                yield from messages(_lines(response))
-            except (OSError, HTTPException) as error:
-                raise CannotAsk(
-                    f"{self.address}: the stream of events has ended: {_why(error)}"
-                ) from None
-        raise CannotAsk(f"{self.address}: the stream of events has ended")
+                connection.connect()
+                # The connection gives it away to an endless answer.
+                sock = connection.sock
+                connection.request(
+                    "GET", "/events?figures=off", headers={**self._headers, **known}
+                )
+                response = connection.getresponse()
+                if response.status != 200:
+                    self._document(response.status, response.read(LONGEST))
+            except BaseException:
+                connection.close()
+                raise
+        return EventStream(self.address, sock, response)
 
     def _document(self, code: int, body: bytes) -> dict[str, Any]:
         """The parsed answer of something but a status.
@@ -100,7 +112,8 @@ class Admin:
             why = document["error"]
         except (ValueError, KeyError, TypeError, RecursionError):
             why = f"the answer is not lbconsul's (HTTP {code})"
-        raise CannotAsk(f"{self.address}: {why}")
+        error = CannotAsk if code in _LATER else Refused
+        raise error(f"{self.address}: {why}")
 
     def _ask(self, path: str, method: str = "GET") -> tuple[int, bytes]:
         """The status and the body of an answer.
@@ -152,6 +165,32 @@ class Admin:
         if not port.isascii() or not port.isdecimal():
             raise CannotAsk(f"{self.address}: must be [HOST:]PORT or unix:/PATH")
         return HTTPConnection(host, int(port), timeout=patience)
+
+
+@frozen
+class EventStream:
+    """The events of a gateway, each as it happens; iterating blocks."""
+
+    _address: str
+    _sock: socket.socket
+    _response: HTTPResponse
+
+    def __iter__(self) -> Iterator[Message]:
+        """Each event.
+
+        :raises CannotAsk: the gateway ends, is silent for too long, or is none.
+        """
+        why = ""
+        try:
+            with closing(self._sock), closing(self._response):
+                yield from messages(_lines(self._response))
+        except (OSError, HTTPException, ValueError) as error:
+            why = f": {_why(error)}"
+        raise CannotAsk(f"{self._address}: the stream of events has ended{why}")
+
+    def stop(self) -> None:
+        """End it, also while another thread waits for the next event."""
+        _hang_up(self._sock)
 
 
 class _UnixConnection(HTTPConnection):

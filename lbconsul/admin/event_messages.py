@@ -3,7 +3,8 @@
 https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 
 from attrs import frozen
 
@@ -40,3 +41,16 @@ def messages(lines: Iterable[bytes]) -> Iterator[Message]:
         else:
             yield Message(fields["data"], fields.get("event", ""), fields.get("id", ""))
             fields = {}
+
+
+def event_line(event: Mapping[str, object]) -> str:
+    """A change as one line: its time, what it is about, and its text.
+
+    :raises ValueError: (or LookupError, TypeError, OverflowError, OSError) it is none.
+    """
+    seconds = event["time"]
+    if not isinstance(seconds, int | float):
+        raise TypeError
+    when = datetime.fromtimestamp(seconds).isoformat(" ", "seconds")
+    about = event["query"] or event["mapping"]
+    return f"{when}  {f'{about}: ' if about else ''}{event['text']}"

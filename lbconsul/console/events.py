@@ -4,34 +4,43 @@ import json
 from datetime import datetime
 
 from lbconsul.admin.client import Admin, CannotAsk
+from lbconsul.admin.event_messages import Message, event_line
+from lbconsul.admin.follow import Follower, Notice
 from lbconsul.admin.short_text import clean
 from lbconsul.usage.words import Given
 
 
 def events(admin: Admin, given: Given) -> int:
-    """Print the events of a gateway as they happen, until interrupted.
+    """Print the events of a gateway, and of the next ones there, until interrupted.
 
-    :raises CannotAsk: the gateway does not answer, or ends.
+    :raises CannotAsk: the gateway does not answer at first, or refuses.
     """
-    for message in admin.events():
+    for each in Follower(admin):
         try:
-            if message.kind == "reset":
-                line = f"-- {json.loads(message.data)['reason']}"
-            else:
-                line = event_line(json.loads(message.data))
+            line = _json(each) if "json" in given else _line(each)
         except (LookupError, TypeError, ValueError, OverflowError, OSError):
             raise CannotAsk(
                 f"{admin.address}: the answer is no event of lbconsul"
             ) from None
-        print(clean(message.data if "json" in given else line), flush=True)
+        print(clean(line), flush=True)
     return 0
 
 
-def event_line(event: dict[str, object]) -> str:
-    """An event as one line: its time, what it is about, and its text."""
-    seconds = event["time"]
-    if not isinstance(seconds, int | float):
-        raise TypeError
-    when = datetime.fromtimestamp(seconds).isoformat(" ", "seconds")
-    about = event["query"] or event["mapping"]
-    return f"{when}  {f'{about}: ' if about else ''}{event['text']}"
+def _line(each: Message | Notice) -> str:
+    """An event, or what happens to the stream, as one line.
+
+    :raises ValueError: (or another error) it is neither.
+    """
+    if isinstance(each, Notice):
+        return f"-- {datetime.now().isoformat(' ', 'seconds')}  {each.text}"
+    if each.kind == "reset":
+        return f"-- {json.loads(each.data)['reason']}"
+    return event_line(json.loads(each.data))
+
+
+def _json(each: Message | Notice) -> str:
+    """The same as a JSON object, of which the gateway's own are as they came."""
+    if isinstance(each, Notice):
+        return json.dumps({"reason": each.text})
+    json.loads(each.data)
+    return each.data

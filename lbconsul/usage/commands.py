@@ -268,8 +268,10 @@ COMMANDS = (
         "show what changes, as it changes",
         (
             "Shows the latest events of a running gateway, and then each as it happens,"
-            " until interrupted.",
-            "Exit status: 2 if the gateway cannot be asked, or ends.",
+            " until interrupted. When the gateway ends, is restarted or taken over, it"
+            " goes on with the next one at the same address; lines with -- say so, and"
+            " what was missed.",
+            "Exit status: 2 if the gateway cannot be asked at first, or refuses.",
         ),
         (
             Group(

@@ -5,13 +5,14 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
 from lbconsul.admin import client
-from lbconsul.admin.client import Admin, CannotAsk
+from lbconsul.admin.client import Admin, CannotAsk, Refused
 from lbconsul.admin.event_messages import Message
 from tests.support.ports import free_ports
 
@@ -115,15 +116,37 @@ def test_events(sock: socket.socket) -> None:
     """Events come one by one, until the gateway ends."""
     port = sock.getsockname()[1]
     replying = Replying(sock, b"id: 1-1\ndata: {}\n\ndata: []\n\n")
-    events = Admin(str(port), "t").events()
+    events = iter(Admin(str(port), "t").events("1-0"))
     assert [next(events), next(events)] == [Message("{}", id="1-1"), Message("[]")]
     assert replying.asked.startswith(b"GET /events?figures=off HTTP/1.1\r\n")
     assert b"Authorization: Bearer t\r\n" in replying.asked
-    with pytest.raises(CannotAsk, match=f"^{port}: the stream of events has ended"):
+    assert b"Last-Event-ID: 1-0\r\n" in replying.asked
+    with pytest.raises(CannotAsk, match=f"^{port}: the stream of events has ended$"):
         next(events)
-    Replying(sock, b'{"error":"needs the token"}', 401)
-    with pytest.raises(CannotAsk, match=f"^{port}: needs the token$"):
-        next(Admin(str(port)).events())
+    replying = Replying(sock, b'{"error":"needs the token"}', 401)
+    with pytest.raises(Refused, match=f"^{port}: needs the token$"):
+        Admin(str(port)).events()
+    assert b"Last-Event-ID" not in replying.asked
+    Replying(sock, b'{"error":"too many readers"}', 503)
+    with pytest.raises(CannotAsk, match=f"^{port}: too many readers$") as caught:
+        Admin(str(port)).events()
+    assert not isinstance(caught.value, Refused)
+
+
+def test_stopped_events(sock: socket.socket) -> None:
+    """A stream can be ended while a thread waits for its next event."""
+    head = b"HTTP/1.1 200 OK\r\n\r\n"
+    client = Admin(str(sock.getsockname()[1]))
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(client.events)
+        silent, _ = sock.accept()
+        with silent:
+            silent.sendall(head)
+            events = asked.result()
+            waiting = pool.submit(next, iter(events))
+            events.stop()
+            with pytest.raises(CannotAsk, match="the stream of events has ended"):
+                waiting.result()
 
 
 @pytest.mark.parametrize(

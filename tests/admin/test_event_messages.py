@@ -2,7 +2,7 @@
 
 import pytest
 
-from lbconsul.admin.event_messages import LONGEST, Message, messages
+from lbconsul.admin.event_messages import LONGEST, Message, event_line, messages
 
 
 def _of(text: str) -> list[Message]:
@@ -23,3 +23,12 @@ def test_too_long() -> None:
         list(messages([b"a" * (LONGEST + 1)]))
     with pytest.raises(ValueError, match="utf-8"):
         list(messages([b"data: \xff\n"]))
+
+
+def test_line() -> None:
+    """An event of a mapping names it, one of the gateway nothing."""
+    event: dict[str, object] = {
+        "time": 0.0, "query": "", "mapping": "80:web", "text": "no instance",
+    }  # fmt: skip
+    assert event_line(event).endswith("  80:web: no instance")
+    assert event_line({**event, "mapping": ""}).endswith("00  no instance")

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from attrs import evolve
 
+from lbconsul.admin.short_text import clean
 from lbconsul.admin.status_json import status
 from lbconsul.admin.status_model import DrainedStatus, SkippedStatus
-from lbconsul.admin.short_text import clean
 from lbconsul.admin.terminal import Terminal
 from tests.support.fake_source import (
     STATES,

@@ -1,5 +1,6 @@
 """``lbconsul events``."""
 
+import json
 import re
 from collections.abc import Iterator
 
@@ -7,7 +8,8 @@ import pytest
 
 from lbconsul.admin.client import Admin, CannotAsk
 from lbconsul.admin.event_messages import Message
-from lbconsul.console.events import event_line, events
+from lbconsul.admin.follow import Follower, Notice
+from lbconsul.console.events import events
 from lbconsul.usage.words import Given
 
 Capture = pytest.CaptureFixture[str]
@@ -15,11 +17,11 @@ Capture = pytest.CaptureFixture[str]
 EVENT = '{"time": 1760000123.4, "query": "web", "mapping": "", "text": "a\\u001b[2J"}'
 
 
-def _says(monkeypatch: pytest.MonkeyPatch, *said: Message) -> Admin:
-    def found(_: Admin) -> Iterator[Message]:
+def _says(monkeypatch: pytest.MonkeyPatch, *said: Message | Notice) -> Admin:
+    def found(_: Follower) -> Iterator[Message | Notice]:
         yield from said
 
-    monkeypatch.setattr(Admin, "events", found)
+    monkeypatch.setattr(Follower, "__iter__", found)
     return Admin("9200")
 
 
@@ -40,11 +42,14 @@ def test_json(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     assert capsys.readouterr().out == EVENT + "\n"
 
 
-def test_about_a_mapping() -> None:
-    """An event of a mapping names it, one of the gateway nothing."""
-    event = {"time": 0.0, "query": "", "mapping": "80:web", "text": "no instance"}
-    assert event_line(event).endswith("  80:web: no instance")
-    assert event_line({**event, "mapping": ""}).endswith("00  no instance")
+def test_notices(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    """What becomes of the connection is a line between the events, or an object."""
+    admin = _says(monkeypatch, Notice("connected again"))
+    events(admin, Given({}, ()))
+    text = capsys.readouterr().out
+    assert re.fullmatch(r"-- \d{4}-\d\d-\d\d \d\d:\d\d:\d\d  connected again\n", text)
+    events(admin, Given({"json": [""]}, ()))
+    assert json.loads(capsys.readouterr().out) == {"reason": "connected again"}
 
 
 @pytest.mark.parametrize("data", ["", "[]", "{}", '{"time": "x", "query": ""}', "1"])

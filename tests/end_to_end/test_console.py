@@ -99,13 +99,15 @@ def test_orders(stage: Stage, consul: ConsulAgent, tmp_path: Path, place: str) -
     assert b"lbconsul\0run\0" in title
 
 
-def test_events(stage: Stage, tmp_path: Path) -> None:
-    """``events`` shows what was and what happens, and ends with the gateway."""
+@pytest.mark.parametrize("next_one", ["takes over", "is started"])
+def test_events(stage: Stage, tmp_path: Path, next_one: str) -> None:
+    """``events`` shows what was and what happens, and goes on with the next gateway."""
     port, admin = free_ports(2)
     stage.add(stage.servers[0])
-    gateway = stage.gateway(
-        f"--admin={admin}", f"--map={port}:{stage.service}", command=RUN
-    )
+    arguments = [f"--admin={admin}", f"--map={port}:{stage.service}"]
+    if next_one == "takes over":
+        arguments.append(f"--takeover={tmp_path / 'lb.sock'}")
+    gateway = stage.gateway(*arguments, command=RUN)
     shown = tmp_path / "events"
     with ExitStack() as stack:
         output = stack.enter_context(shown.open("w"))
@@ -123,11 +125,23 @@ def test_events(stage: Stage, tmp_path: Path) -> None:
         eventually(lambda: f"{about}anna" in shown.read_text(), "it shows what was")
         stage.add(stage.servers[1])
         eventually(lambda: f"{about}bert" in shown.read_text(), "it shows what is")
-        gateway.stop()
+        if next_one == "is started":
+            gateway.stop()
+        gateway = stage.gateway(*arguments, command=RUN)
+        again = f"{admin}: connected again after "
+        eventually(lambda: again in shown.read_text(), "it has found the next one")
+        stage.add(stage.servers[2])
+        eventually(lambda: f"{about}carl" in shown.read_text(), "it goes on")
+        process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=PATIENCE)
-        assert process.returncode == 2
-        assert errors.startswith(f"lbconsul: {admin}: the stream of events has ended")
-        assert errors.count("\n") == 1
+        assert (process.returncode, errors) == (0, "")
+    lines = [each.partition("  ") for each in shown.read_text().splitlines()]
+    notices = [rest or first for first, _, rest in lines if first.startswith("--")]
+    ended, found, restarted, unknown = notices
+    assert ended.startswith(f"{admin}: the stream of events has ended")
+    assert found.startswith(again)
+    assert restarted == "-- the gateway was restarted"
+    assert unknown.startswith("what the former gateway reported after its event ")
 
 
 def test_interrupted_events(stage: Stage, tmp_path: Path) -> None:
