@@ -1,6 +1,15 @@
-"""Untrusted texts, durations and sizes as short texts for a terminal."""
+"""Texts, durations and sizes made fit for a terminal."""
+
+import re
+from collections.abc import Iterator
 
 from lbconsul.text import printable
+
+#: What sets a colour takes no room.
+_COLOUR = re.compile(r"\x1b\[\d*m")
+
+#: Before the further lines of a sentence that was broken.
+_INDENT = "    "
 
 
 def clean(text: str) -> str:
@@ -31,3 +40,16 @@ def size(count: float) -> str:
             return f"{count:.3g} {unit}" if count < 999.5 else f"{count:.0f} {unit}"
         count /= 1000
     return ""
+
+
+def broken(line: str, width: int) -> Iterator[str]:
+    """A sentence as lines of at most `width` columns; a longer word stays whole."""
+    words = line.split(" ")
+    shown = words.pop(0)
+    for word in words:
+        if len(_COLOUR.sub("", f"{shown} {word}")) > width and shown.strip():
+            yield shown.rstrip()
+            shown = f"{_INDENT}{word}"
+        else:
+            shown = f"{shown} {word}"
+    yield shown

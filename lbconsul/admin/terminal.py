@@ -5,7 +5,7 @@ from typing import Any
 
 from attrs import frozen
 
-from lbconsul.admin.short_text import clean, size, span
+from lbconsul.admin.short_text import broken, clean, size, span
 from lbconsul.admin.text_table import Layout
 
 Status = dict[str, Any]
@@ -59,6 +59,10 @@ class Terminal:
 
     def lines(self, status: Status) -> Iterator[str]:
         """The lines of a parsed ``/status`` document."""
+        for line in self._lines(status):
+            yield from [line] if self.width is None else broken(line, self.width)
+
+    def _lines(self, status: Status) -> Iterator[str]:
         gateway = status["gateway"]
         yield from self._gateway(gateway)
         for watch in status["watches"]:

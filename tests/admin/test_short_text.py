@@ -2,7 +2,7 @@
 
 import pytest
 
-from lbconsul.admin.short_text import size, span
+from lbconsul.admin.short_text import broken, size, span
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,20 @@ def test_spans(seconds: float, text: str) -> None:
 def test_sizes(count: float, text: str) -> None:
     """Sizes have units."""
     assert size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("line", "width", "lines"),
+    [
+        ("", 4, [""]),
+        ("one two", 7, ["one two"]),
+        ("one two", 6, ["one", "    two"]),
+        ("  one  two three", 9, ["  one", "    two", "    three"]),
+        ("\x1b[31mone two\x1b[0m", 7, ["\x1b[31mone two\x1b[0m"]),
+        ("  unix:/run/graphite.sock is long", 9,
+         ["  unix:/run/graphite.sock", "    is", "    long"]),
+    ],
+)  # fmt: skip
+def test_broken(line: str, width: int, lines: list[str]) -> None:
+    """A sentence is broken at blanks; colours take no room."""
+    assert list(broken(line, width)) == lines

@@ -246,3 +246,15 @@ def test_routes() -> None:
     lines = [each for each in _lines(source) if each.startswith("443:")]
     assert lines[0].startswith("443:-  its routes only, listens on 0.0.0.0:443: ")
     assert lines[1].startswith("443:a.com=web  leastconn, listens on 0.0.0.0:443: ")
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("width", [60, 80])
+def test_sentences_fit(state: str, width: int) -> None:
+    """Sentences are broken at blanks where the terminal is narrow."""
+    said: Any = json.loads(b"".join(status(_source(12, state))))
+    said["gateway"]["not_ready"] = [f"80:web: {'Consul has not answered yet ' * 3}"]
+    lines = list(Terminal(is_coloured=True, width=width).lines(said))
+    plain = [re.sub(r"\x1b\[\d*m", "", each) for each in lines]
+    assert max(map(len, plain)) <= width
+    assert " ".join(" ".join(plain).split()).count("not answered yet Consul has") == 2
