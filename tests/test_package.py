@@ -6,6 +6,8 @@ import tomllib
 from collections.abc import Callable
 from fnmatch import fnmatch
 
+import pytest
+
 import lbconsul
 from tests.support.binaries import REPOSITORY
 
@@ -36,12 +38,18 @@ def test_pythons() -> None:
     assert PROJECT["requires-python"] == f">={versions[0]}"
 
 
-def test_links() -> None:
-    """Outside of the repository the README's links lead into it."""
-    convert: Callable[[str, str], str]
+@pytest.fixture
+def for_elsewhere() -> Callable[[str | None], str]:
+    """The README as it is outside of the repository, whose address may be known."""
+    convert: Callable[[str, str | None], str]
     convert = runpy.run_path(str(REPOSITORY / "setup.py"))["with_absolute_links"]
-    source = PROJECT["urls"]["Source"]
-    text = convert((REPOSITORY / "README.md").read_text(), source)
+    return lambda source: convert((REPOSITORY / "README.md").read_text(), source)
+
+
+def test_links(for_elsewhere: Callable[[str | None], str]) -> None:
+    """Outside of the repository the README's links lead into it."""
+    source = "https://code.example/lbconsul"
+    text = for_elsewhere(source)
     links = re.findall(r"\]\(([^)]*)\)", text)
     ours = [each for each in links if each.startswith(source)]
     assert len(ours) > 20
@@ -50,6 +58,25 @@ def test_links() -> None:
         assert (REPOSITORY / path).exists(), each
     assert all(each.startswith(("https://", "#")) for each in links)
     assert f"![dark]({source}/raw/main/docs/screenshots/dark.png)" in text
+
+
+def test_links_without_an_address(for_elsewhere: Callable[[str | None], str]) -> None:
+    """Where the repository has no public address the README has no link into it."""
+    text = for_elsewhere(None)
+    links = re.findall(r"\]\(([^)]*)\)", text)
+    assert all(each.startswith(("https://", "#")) for each in links)
+    assert "![" not in text
+    assert "docs/reference.md has every option" in text
+
+
+def test_urls() -> None:
+    """The addresses of the project are real ones, each with the name that it has."""
+    urls = PROJECT.get("urls", {})
+    assert urls.keys() <= {"Documentation", "Source", "Issues", "Changelog"}
+    assert not urls or "Source" in urls
+    assert all(
+        re.fullmatch(r"https://[^/]+\.[a-z]+/.*", each) for each in urls.values()
+    )
 
 
 def test_sdist_is_whole() -> None:
