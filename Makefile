@@ -5,7 +5,8 @@
 # make test-oldest  the same with the oldest libraries that pyproject.toml allows
 # make test-pythons  the same with each of PYTHONS, 3.11 to 3.13
 # make dist       the sdist and the wheel, in dist/
-# make test-dist  the sdist, and its tests from there
+# make test-dist  the sdist, and from there its tests and its site
+# make docs       the pages of docs/ as a site, in build/docs
 # make changelog  CHANGELOG.md from changelog.d
 # make check      style and types
 # make image-test build the Docker image and ask through it (root, buildah)
@@ -32,7 +33,7 @@ BESIDE = -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 # rewrites each test, in each of its processes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-unit test-oldest test-pythons fuzz dist test-dist changelog check consul sslyze image-test bench bench-quick chaos chaos-quick soak clean
+.PHONY: demo test test-unit test-oldest test-pythons fuzz dist test-dist docs changelog check consul sslyze image-test bench bench-quick chaos chaos-quick soak clean
 
 demo: $(VENV)/.run
 	$(BIN)/twistd --nodaemon --pidfile= lbconsul --dev --map 8080:webserver
@@ -81,11 +82,16 @@ dist: $(VENV)/.test
 	$(BIN)/python -m build --outdir dist
 	$(BIN)/twine check --strict dist/*
 
-# The sdist is whole: its tests pass where nothing else is.
+# The sdist is whole: its tests pass where nothing else is, and its site can be made.
 test-dist: dist
 	rm -rf .cache/sdist && mkdir -p .cache/sdist
 	tar -xf dist/*.tar.gz -C .cache/sdist --strip-components=1
-	$(MAKE) -C .cache/sdist test-unit
+	$(MAKE) -C .cache/sdist test-unit docs
+
+# A warning is an error: what is missing, what no list has, what a link does not find.
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx --builder html --doctree-dir .cache/doctrees --nitpicky \
+		--fail-on-warning --keep-going --fresh-env --quiet docs build/docs
 
 # CHANGELOG.md from changelog.d: as "Unreleased", or VERSION=0.2.0.
 changelog: $(VENV)/.test
@@ -135,6 +141,10 @@ $(VENV)/.run: setup.cfg pyproject.toml
 
 $(VENV)/.test: $(VENV)/.run
 	$(INSTALL) '.[test,check]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.run
+	$(INSTALL) '.[docs]'
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.run

@@ -1,7 +1,8 @@
-"""README.md and docs/: the commands, tables and links in them."""
+"""README.md and docs/: the commands, tables, blocks and links in them."""
 
 import re
 import shlex
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -121,6 +122,45 @@ def test_termination_codes() -> None:
 def test_reasons() -> None:
     """The reference explains each reason for an answer of the gateway's own."""
     assert _table("### Reasons of own answers") == REASONS
+
+
+def _listed() -> set[str]:
+    """The pages that have a place on the site."""
+    index = (REPOSITORY / "docs" / "index.md").read_text()
+    lists = re.findall(r"^```\{toctree\}\n(?::.*\n)*\n([^`]*)^```", index, re.MULTILINE)
+    return {name for each in lists for name in each.split()}
+
+
+@pytest.mark.parametrize("page", PAGES[1:], ids=lambda page: page.name)
+def test_site(page: Path) -> None:
+    """Each page has a place in a list of index.md, and one title."""
+    assert page.stem in _listed() | {"README", "index"}
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    assert len(re.findall(r"^# ", text, re.MULTILINE)) == 1
+
+
+def _blocks(language: str) -> list[tuple[str, str]]:
+    blocks = re.compile(rf"^( *)```{language}\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+    return [
+        (page.name, textwrap.dedent(found[1]))
+        for page in PAGES
+        for found in blocks.findall(page.read_text())
+    ]
+
+
+@pytest.mark.usefixtures("without_environment")
+@pytest.mark.parametrize(("page", "text"), _blocks("toml"))
+def test_toml(page: str, text: str, tmp_path: Path) -> None:
+    """Each block of TOML is a configuration."""
+    path = tmp_path / "lbconsul.toml"
+    path.write_text(text)
+    CommandLine().parseOptions(["--config", str(path)])
+
+
+@pytest.mark.parametrize(("page", "text"), _blocks("python"))
+def test_python(page: str, text: str) -> None:
+    """Each block of Python is a program."""
+    compile(text, page, "exec")
 
 
 def _anchors(text: str) -> set[str]:
