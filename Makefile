@@ -1,9 +1,10 @@
 # make demo       a gateway with a catalog and three web servers of its own
 # make test       every test, with a real Consul
 # make test-unit  those that start no program: two minutes
-# make fuzz       look for messages that llhttp reads otherwise, for a minute
 # make test-oldest  the same with the oldest libraries that pyproject.toml allows
 # make test-pythons  the same with each of PYTHONS, 3.11 to 3.13
+# make fuzz       look for messages that llhttp reads otherwise, for a minute
+# make autobahn   Autobahn's WebSocket cases, directly and through a gateway (Python 2.7)
 # make dist       the sdist and the wheel, in dist/
 # make test-dist  the sdist, and from there its tests and its site
 # make docs       the pages of docs/ as a site, in build/docs
@@ -33,7 +34,7 @@ BESIDE = -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 # rewrites each test, in each of its processes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-unit test-oldest test-pythons fuzz dist test-dist docs changelog check consul sslyze image-test bench bench-quick chaos chaos-quick soak clean
+.PHONY: demo test test-unit test-oldest test-pythons fuzz autobahn dist test-dist docs changelog check consul sslyze image-test bench bench-quick chaos chaos-quick soak clean
 
 demo: $(VENV)/.run
 	$(BIN)/twistd --nodaemon --pidfile= lbconsul --dev --map 8080:webserver
@@ -62,6 +63,11 @@ test-oldest:
 fuzz: SECONDS = 60
 fuzz: $(VENV)/.test
 	$(BIN)/python -m tests.http.fuzz $(SECONDS) $(SEED)
+
+# The suite is fetched into .cache/autobahn.  Where there is no Python 2.7 it says
+# that it was skipped.  ARGS="--cases 1.* 12.1.1"
+autobahn: $(VENV)/.test consul
+	$(BIN)/python -m tests.autobahn $(ARGS)
 
 # Each in a venv of its own, .venv-3.12 and so on.
 PYTHONS ?= 3.11 3.12 3.13

@@ -1,0 +1,1 @@
+"""Autobahn's WebSocket cases, directly and through a gateway: ``make autobahn``."""
