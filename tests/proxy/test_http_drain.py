@@ -163,21 +163,6 @@ def test_max_age_ends_an_idle_connection() -> None:
         assert client.hears_end() == b""
 
 
-def test_max_age_ends_an_upgraded_connection() -> None:
-    """A WebSocket has the greatest age of any connection."""
-    with HTTPStage(max_age=0.4) as stage:
-        client = stage.client()
-        client.say(GET[:-2] + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
-        upstream = stage.upstream()
-        upstream.hear()
-        upstream.say(
-            b"HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\n"
-            b"Upgrade: websocket\r\n\r\n"
-        )
-        client.hear()
-        assert client.hears_end() == b""
-
-
 def test_requests_are_not_moved_to_balance_them() -> None:
     """An instance that joins gets its share anyway; `rebalance` ends no request."""
     with HTTPStage(upstreams=2, rebalance=100.0) as stage:

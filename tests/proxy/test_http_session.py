@@ -1,16 +1,6 @@
 """HTTP sessions: requests and responses, one after the other, and how they end."""
 
-import ssl
-from pathlib import Path
-
-from tests.support.certificates import Authority
-from tests.support.http_stage import GET, OK, HTTPStage, Peer
-
-#: A request for another protocol, and the response to it.
-UPGRADE = GET[:-2] + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-SWITCHING = (
-    b"HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-)
+from tests.support.http_stage import GET, OK, HTTPStage
 
 
 def test_requests_and_responses_pass() -> None:
@@ -48,55 +38,3 @@ def test_bad_requests_are_refused() -> None:
         client = stage.client()
         client.say(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
         assert client.hears_end().startswith(b"HTTP/1.1 400 ")
-
-
-def test_upgraded_connections_are_relayed() -> None:
-    """After an upgrade bytes pass both ways, as they come."""
-    with HTTPStage() as stage:
-        client = stage.client()
-        client.say(UPGRADE + b"early")
-        upstream = stage.upstream()
-        assert b"\r\nUpgrade: websocket\r\n" in upstream.hear()
-        upstream.say(SWITCHING + b"hello")
-        assert client.hear().startswith(b"HTTP/1.1 101 ")
-        assert client.hear_bytes(5) == b"hello"
-        assert upstream.hear_bytes(5) == b"early"
-        client.say(b"from the client")
-        assert upstream.hear_bytes(15) == b"from the client"
-        upstream.say(b"from the upstream")
-        assert client.hear_bytes(17) == b"from the upstream"
-        upstream.end()
-        client.end()
-        assert client.hears_end() == upstream.hears_end() == b""
-        stage.proxy.wait_until_open(0)
-
-
-def test_an_upgrade_has_the_timeouts_of_its_route() -> None:
-    """An upgraded connection without a byte ends by the idle timeout of its route."""
-    with HTTPStage(routes={"web.example": {"idle_timeout": 0.3}}) as stage:
-        client = stage.client()
-        client.say(UPGRADE)
-        upstream = stage.upstream()
-        upstream.hear()
-        upstream.say(SWITCHING)
-        client.hear()
-        stage.proxy.wait_until_open(0)
-
-
-def test_an_upgrade_on_a_route_with_tls(tmp_path: Path) -> None:
-    """Only a route has TLS to its instances: what passes after an upgrade is TLS."""
-    issued = Authority(tmp_path).issue("localhost", "127.0.0.1")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(issued.cert, issued.key)
-    options = {"upstream_tls": True, "upstream_verify": False}
-    with HTTPStage(routes={"web.example": options}) as stage:
-        client = stage.client()
-        client.say(UPGRADE)
-        sock = context.wrap_socket(stage.upstream().sock, server_side=True)
-        upstream = Peer(stage.enter(sock))
-        upstream.hear()
-        upstream.say(SWITCHING + b"hello")
-        client.hear()
-        client.say(b"from the client")
-        assert client.hear_bytes(5) == b"hello"
-        assert upstream.hear_bytes(15) == b"from the client"

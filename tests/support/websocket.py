@@ -22,10 +22,17 @@ from tests.support.loopback import PATIENCE
 
 _READ = 65536
 
+#: What has the server begin something itself, and what it then says.
+PING_ME, CLOSE_ME = "ping me", "close me"
+PINGED, CLOSED = b"are you there?", (1012, "it restarts")
+
 
 @contextmanager
 def echo_server() -> Iterator[int]:
-    """A server that says each message again; its port."""
+    """A server that says each message again; its port.
+
+    Asked with `PING_ME` it pings, and with `CLOSE_ME` it closes.
+    """
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
@@ -58,6 +65,10 @@ def _answer(speaks: WSConnection, event: Event) -> bytes:
     if isinstance(event, Request):
         return speaks.send(AcceptConnection())
     if isinstance(event, (TextMessage, BytesMessage)):
+        if event.data == PING_ME:
+            return speaks.send(Ping(PINGED))
+        if event.data == CLOSE_ME:
+            return speaks.send(CloseConnection(*CLOSED))
         return speaks.send(event)
     if isinstance(event, (Ping, CloseConnection)):
         return speaks.send(event.response())
@@ -87,7 +98,7 @@ class WebSocket:
             self.sock.sendall(data[at : at + size])
 
     def hear(self) -> tuple[str, object]:
-        """The next whole message, pong, or end, with what it says."""
+        """The next whole message, ping, pong, or end, with what it says."""
         parts: list[str | bytes | bytearray] = []
         while True:
             if not self._events:
@@ -98,8 +109,9 @@ class WebSocket:
                 if event.message_finished:
                     empty: str | bytes = "" if isinstance(parts[0], str) else b""
                     return "message", empty.join(parts)  # type: ignore[arg-type]
-            elif isinstance(event, Pong):
-                return "pong", bytes(event.payload)
+            elif isinstance(event, (Ping, Pong)):
+                kind = "ping" if isinstance(event, Ping) else "pong"
+                return kind, bytes(event.payload)
             elif isinstance(event, CloseConnection):
                 return "close", (event.code, event.reason)
 
