@@ -1,22 +1,25 @@
 """HTTP mode before real servers: nginx, gunicorn, Node, and Python's own."""
 
 import queue
-import threading
+import select
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from tests.end_to_end.registrar import Place, Registrar
 from tests.support.consul_agent import ConsulAgent
 from tests.support.gateway import Gateway
+from tests.support.http_server import python_server
 from tests.support.peers import gunicorn, nginx_http, node
 from tests.support.ports import free_ports
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, eventually
+from tests.support.workers import all_serve, pids, resident
 
 pytestmark = pytest.mark.consul
 
@@ -34,6 +37,12 @@ NGINX = """;
 """
 
 BODY = bytes(range(256)) * 4096
+
+EVENT = b"data: %012d " + b"x" * 1000 + b"\n\n"
+
+#: The most that a gateway may need for a client that does not read, in bytes: some
+#: reads, and what its allocator keeps.
+MOST_HELD = 4 << 20
 
 REFUSAL = b"HTTP/1.1 413 No\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno"
 
@@ -90,22 +99,36 @@ class _Events(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-@contextmanager
-def python(handler: type[BaseHTTPRequestHandler]) -> Iterator[tuple[str, int]]:
-    """Python's own server; where it listens."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        serving = threading.Thread(target=server.serve_forever, args=(0.05,))
-        serving.start()
-        yield "127.0.0.1", server.server_port
-        server.shutdown()
-        serving.join()
+class _Endless(BaseHTTPRequestHandler):
+    """Server-sent events, as many as there is room for."""
+
+    #: How many bytes there was room for.
+    said = 0
+
+    def do_GET(self) -> None:
+        _Endless.said = 0
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        self.connection.setblocking(False)
+        number, rest = 0, b""
+        while not select.select([self.connection], [], [], 0)[0]:
+            if not rest:
+                number += 1
+                event = EVENT % number
+                rest = b"%x\r\n%b\r\n" % (len(event), event)
+            if select.select([], [self.connection], [], 0.01)[1]:
+                sent = self.connection.send(rest)
+                _Endless.said, rest = _Endless.said + sent, rest[sent:]
+        self.close_connection = True
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
 
 
 @pytest.fixture(scope="module")
-def ports(
+def servers(
     consul: ConsulAgent, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, int]]:
-    """Where a gateway serves each of the servers."""
+) -> Iterator[list[str]]:
+    """The servers, each an instance of a service ``real-NAME``."""
     registrar, home = Registrar(consul), tmp_path_factory.mktemp("servers")
     with ExitStack() as stack:
         of_node = stack.enter_context(node(home, APPLICATIONS / "echo.js"))
@@ -113,18 +136,46 @@ def ports(
             "node": of_node,
             "gunicorn": stack.enter_context(gunicorn(home, APPLICATIONS / "echo.py")),
             "nginx": stack.enter_context(nginx_http(home, NGINX % of_node[1])),
-            "python": stack.enter_context(python(_Echo)),
-            "events": stack.enter_context(python(_Events)),
-            "refusing": stack.enter_context(python(_Refusing)),
+            "python": stack.enter_context(python_server(_Echo)),
+            "events": stack.enter_context(python_server(_Events)),
+            "refusing": stack.enter_context(python_server(_Refusing)),
+            "endless": stack.enter_context(python_server(_Endless)),
         }
-        listening = dict(zip(servers, free_ports(len(servers)), strict=True))
-        told = ["--consul", f"127.0.0.1:{consul.port}"]
-        for name, port in listening.items():
-            registrar.add(f"real-{name}", Place(name, servers[name][1]))
-            told += ["--map", f"{port}:real-{name},mode=http"]
+        for name, (_, port) in servers.items():
+            registrar.add(f"real-{name}", Place(name, port))
         stack.callback(registrar.clean_up)
-        stack.enter_context(Gateway(home, *told))
-        yield listening
+        yield list(servers)
+
+
+class Through(NamedTuple):
+    """A gateway, and where it serves each of the servers."""
+
+    gateway: Gateway
+    ports: dict[str, int]
+
+
+@pytest.fixture(scope="module", params=["1", "2"], ids=["", "2-workers"])
+def through(
+    request: pytest.FixtureRequest,
+    consul: ConsulAgent,
+    servers: list[str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Through]:
+    """A gateway before the servers, with one worker and with two."""
+    ports = dict(zip(servers, free_ports(len(servers)), strict=True))
+    told = ["--consul", f"127.0.0.1:{consul.port}", "--workers", request.param]
+    for name, port in ports.items():
+        told += ["--map", f"{port}:real-{name},mode=http"]
+    with Gateway(tmp_path_factory.mktemp("gateway"), *told) as gateway:
+        if request.param != "1":
+            all_serve(gateway, int(request.param))
+        yield Through(gateway, ports)
+
+
+@pytest.fixture
+def ports(through: Through) -> dict[str, int]:
+    """Where a gateway serves each of the servers."""
+    return through.ports
 
 
 def ask(
@@ -186,3 +237,28 @@ def test_refused_uploads(ports: dict[str, int]) -> None:
         heard.append((response.status, response.read()))
         connection.close()
     assert heard == [(413, b"no")] * 20
+
+
+def test_events_that_are_not_read(through: Through) -> None:
+    """A client that does not read its events holds their server up, not memory."""
+    gateway, port = through.gateway, through.ports["endless"]
+    processes = list(pids(gateway).values()) or [gateway.pid]
+    before = sum(map(resident, processes))
+    connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    connection.request("GET", "/")
+    response = connection.getresponse()
+    said = -1
+
+    def is_full() -> bool:
+        nonlocal said
+        before, said = said, _Endless.said
+        time.sleep(0.2)
+        return before == said > 0
+
+    eventually(is_full, "the server has no room")
+    assert sum(map(resident, processes)) - before < MOST_HELD
+    for number in range(1, 10_000):
+        assert response.read(len(EVENT % 0)) == EVENT % number
+    connection.sock.close()
+    response.close()
+    gateway.wait_for(r'"GET / HTTP/1.1" 200 .* CD id=')
