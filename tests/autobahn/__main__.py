@@ -3,9 +3,9 @@
     python3 -m tests.autobahn [--cases 1.* 2.3 ...]
 
 The gateway is in HTTP mode, once with one worker and once with two.  It fails if any
-case is worse through it.  The cases are all but those of compression (12 and 13), which
-take long and which only the two ends see: ``--cases '*'`` plays these, too.  The
-reports are in .cache/autobahn-reports.
+case is worse through it, twice: the suite waits a second for some answers, however busy
+the machine is.  The cases are all but those of compression (12 and 13), which the
+suite's own server does not know.  The reports are in .cache/autobahn-reports.
 
 It needs a Consul, and Python 2.7 or PyPy 2.7; without the latter nothing is played,
 and it says so.
@@ -53,6 +53,15 @@ def main() -> int:
         return 0
     try:
         played = play(suite, consul, cases)
+        again = [
+            case for name in GATEWAYS for case in worse(played[DIRECT], played[name])
+        ]
+        if again:
+            print(f"played again: {', '.join(again)}")
+            played |= {
+                name: {**played[name], **found}
+                for name, found in play(suite, consul, again).items()
+            }
     except Failed as failure:
         print(f"FAILED: {failure}", file=sys.stderr)
         return 1
@@ -65,8 +74,8 @@ def judge(played: dict[str, Cases]) -> int:
     print(f"{DIRECT}: {summary(direct)}")
     for name in GATEWAYS:
         print(f"{name}: {summary(played[name])}")
-        for each in worse(direct, played[name]):
-            print(f"FAILED: {name}: {each}")
+        for case, how in worse(direct, played[name]).items():
+            print(f"FAILED: {name}: {case}: {how}")
             status = 1
     return status
 

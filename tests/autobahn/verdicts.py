@@ -16,16 +16,18 @@ ASPECTS = ("behavior", "behaviorClose")
 Cases = Mapping[str, Mapping[str, object]]
 
 
-def worse(direct: Cases, through: Cases) -> list[str]:
-    """The cases that the gateway makes worse, or that it does not let happen."""
-    found = []
+def worse(direct: Cases, through: Cases) -> dict[str, str]:
+    """The cases that the gateway makes worse, or does not let happen, and how."""
+    found = dict[str, str]()
     for case in sorted(direct, key=_in_order):
-        for aspect in ASPECTS:
-            was = str(direct[case][aspect])
-            became = str(through.get(case, {}).get(aspect, "missing"))
-            if _badness(became) > _badness(was):
-                found.append(f"{case}: {aspect} is {became}, directly {was}")
+        was, became = _told(direct[case]), _told(through.get(case, {}))
+        if any(_badness(b) > _badness(a) for a, b in zip(was, became, strict=True)):
+            found[case] = f"{' and '.join(became)}, directly {' and '.join(was)}"
     return found
+
+
+def _told(case: Mapping[str, object]) -> list[str]:
+    return [str(case.get(aspect, "missing")) for aspect in ASPECTS]
 
 
 def summary(cases: Cases) -> str:
