@@ -4,6 +4,8 @@ Each scenario is played twice, once where no request is ordinary.
 """
 
 import re
+import socket
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -43,15 +45,20 @@ class Scene:
         settings = stage.proxy.mapped.http
         assert settings is not None
         settings.is_ordinary = ordinary
+        stage.narrow_upstream()
         self.client = stage.client()
         self.client.say(GET)
         self.upstream = stage.upstream()
         self.upstream.hear_message()
+        self.session = stage.session()
+        stream = self._used().stream
+        small = (4096).to_bytes(4, sys.byteorder)
+        stage.proxy.call(stream.setsockopt, socket.SOL_SOCKET, socket.SO_SNDBUF, small)
         self.upstream.say(OK)
         self.client.hear_message()
-        self.client.say(request)
+        with stage.at_once():  # it is read as a whole
+            self.client.say(request)
         self.asked = self.upstream.hear()
-        self.session = stage.session()
         #: The upstream's connection, and how much of it is read.
         self.used = self._used()
         self.moved = self.used.moved
@@ -242,6 +249,40 @@ def test_a_request_whose_upstream_ends_its_connection_is_repeated() -> None:
         return scene.heard()
 
     is_the_same(act)
+
+
+LARGE_PUT = b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 40000\r\n\r\n" + bytes(40000)
+TOO_LARGE = b"HTTP/1.1 413 No\r\nContent-Length: 2\r\n\r\nno"
+
+
+@pytest.mark.parametrize("said", [TOO_LARGE, b""], ids=["refusal", "reset"])
+@pytest.mark.parametrize(
+    "request_", [LARGE_PUT, LARGE_PUT.replace(b"PUT", b"POST")], ids=["PUT", "POST"]
+)
+def test_a_request_of_which_the_upstream_takes_no_more(
+    request_: bytes, said: bytes
+) -> None:
+    """A response that came before the rest could not be sent is passed on."""
+
+    def act(scene: Scene) -> bytes:
+        eventually(lambda: scene.used.is_full, "the upstream has no room")
+        scene.upstream.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+        def cut() -> None:
+            # It resets as the proxy is about to send, before that is seen.
+            scene.upstream.say(said)
+            reset(scene.upstream.sock)
+            scene.used.doWrite()
+
+        scene.stage.proxy.call(cut)
+        if not said and request_ is LARGE_PUT:
+            again = scene.stage.upstream()
+            again.hear_bytes(len(scene.asked) + 40000)
+            again.say(OK)
+        scene.client.end()
+        return scene.heard()
+
+    is_the_same(act, request_)
 
 
 def test_a_request_that_no_upstream_takes_any_more() -> None:

@@ -2,43 +2,23 @@
 
 import socket
 import ssl
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.support.certificates import Authority
 from tests.support.http_stage import GET, OK, HTTPStage, Peer
-from tests.support.loopback import PATIENCE, reset, stuff
+from tests.support.loopback import reset, stuff
 from tests.support.waiting import eventually
 
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
 REFUSAL = b"HTTP/1.1 413 No\r\nContent-Length: 2\r\n\r\nno"
 
 
-@contextmanager
-def at_once(stage: HTTPStage) -> Iterator[None]:
-    """The gateway sees what happens meanwhile only afterwards, in this order."""
-    is_held, goes_on = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        is_held.set()
-        goes_on.wait(PATIENCE)
-
-    stage.proxy.reactor.callFromThread(hold)
-    is_held.wait(PATIENCE)
-    try:
-        yield
-    finally:
-        goes_on.set()
-
-
 def refuse(stage: HTTPStage, client: Peer, upstream: Peer) -> None:
     """Have the refusal arrive while the gateway is about to send more of a body."""
     upstream.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    with at_once(stage):
+    with stage.at_once():
         client.say(b"more")
         upstream.say(REFUSAL)
         reset(upstream.sock)
@@ -68,7 +48,7 @@ def test_the_answer_to_an_upload_in_chunks() -> None:
         client.say(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
         upstream = stage.upstream()
         upstream.hear()
-        with at_once(stage):
+        with stage.at_once():
             client.say(b"4\r\nmore\r\n0\r\n\r\n")
             upstream.say(REFUSAL)
             reset(upstream.sock)
@@ -113,7 +93,7 @@ def test_a_long_answer_to_an_instance_that_was_full() -> None:
             return exchange.upstream.is_full
 
         eventually(is_full, "the upstream has no room")
-        with at_once(stage):
+        with stage.at_once():
             upstream.say(b"HTTP/1.1 413 No\r\nContent-Length: 63000\r\n\r\n" + body)
             reset(upstream.sock)
         assert client.hear_message()[1] == body
@@ -127,7 +107,7 @@ def test_an_instance_that_only_resets(method: bytes) -> None:
         client.say(POST.replace(b"POST", method) % 9999)
         upstream = stage.upstream()
         upstream.hear()
-        with at_once(stage):
+        with stage.at_once():
             client.say(b"more")
             reset(upstream.sock)
         assert client.hear_message()[0].startswith(b"HTTP/1.1 502 ")

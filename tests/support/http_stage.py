@@ -3,8 +3,9 @@
 import re
 import select
 import socket
-from collections.abc import Mapping
-from contextlib import ExitStack
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -133,6 +134,10 @@ class HTTPStage:
         self.proxy.call(sock.setsockopt, socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         return Peer(client)
 
+    def narrow_upstream(self, number: int = 0) -> None:
+        """An upstream whose connections, from now on, have little room."""
+        self._listening[number].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+
     def session(self) -> HTTPSession:
         """The only session."""
         [session] = self.proxy.mapped.sessions
@@ -159,6 +164,22 @@ class HTTPStage:
             known[number] = self.upstream(number)
         known[number].hear_message()
         return number, known[number]
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """The proxy sees what happens meanwhile only afterwards, in this order."""
+        is_held, goes_on = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            is_held.set()
+            goes_on.wait(loopback.PATIENCE)
+
+        self.proxy.reactor.callFromThread(hold)
+        is_held.wait(loopback.PATIENCE)
+        try:
+            yield
+        finally:
+            goes_on.set()
 
     def address(self, number: int = 0) -> str:
         """The address of an upstream."""
