@@ -30,7 +30,7 @@ def _commands() -> Iterator[tuple[str, str]]:
         text = page.read_text()
         for block in re.findall(r"(?:^ {4}\S.*\n(?: {4}.*\n)*)", text, re.MULTILINE):
             lines = re.sub(r"^ {4}", "", block, flags=re.MULTILINE)
-            for line in lines.replace("\\\n", "").splitlines():
+            for line in map(str.lstrip, lines.replace("\\\n", "").splitlines()):
                 if STARTS.match(line) and "[options]" not in line:
                     yield page.name, line
 
@@ -40,10 +40,9 @@ COMMANDS = list(_commands())
 
 def _migrations() -> Iterator[str]:
     """What the tables for users of other balancers have in their last column."""
-    page = (REPOSITORY / "docs" / "http.md").read_text()
-    section = page.partition("\n## From other balancers\n")[2].partition("\n## ")[0]
-    for row in re.findall(r"^\|.*", section, re.MULTILINE):
-        yield from re.findall(r"`(--[^`]+)`", row.split(" | ")[-1])
+    page = (REPOSITORY / "docs" / "migrate.md").read_text()
+    for row in re.findall(r"^\|.*", page, re.MULTILINE):
+        yield from re.findall(r"`((?:--|docker run)[^`]+)`", row.split(" | ")[-1])
 
 
 MIGRATIONS = list(_migrations())
@@ -85,7 +84,12 @@ def test_migrations(options: str) -> None:
     """Settings that replace those of other balancers can be pasted into a shell."""
     unquoted = re.sub(r"'[^']*'", "", options)
     assert not re.search(r"[$*?;&|<>(){}\\\"\[]", unquoted)
-    CommandLine().parseOptions(shlex.split(options))
+    words = shlex.split(options)
+    if "lbconsul" in words:
+        words = words[words.index("lbconsul") + 1 :]
+    elif "--map" not in words:
+        words += ["--map", "80:web"]
+    CommandLine().parseOptions(words)
 
 
 def test_commands_are_found() -> None:
@@ -94,7 +98,7 @@ def test_commands_are_found() -> None:
     assert found.count("README.md") >= 4
     assert found.count("tls.md") >= 12
     assert found.count("http.md") >= 12
-    assert len(MIGRATIONS) >= 60
+    assert len(MIGRATIONS) >= 130
 
 
 def test_options_of_mappings() -> None:
