@@ -38,6 +38,7 @@ from lbconsul.gateway.http_status import (
     http_upstream_status,
 )
 from lbconsul.gateway.interfaces import Gateway
+from lbconsul.gateway.readiness import reasons_not_ready
 from lbconsul.gateway.why import explain
 from lbconsul.process.clock import WallClock
 from lbconsul.process.reactor_lag import Lag
@@ -69,7 +70,7 @@ class StatusCollector:
     def gateway(self) -> GatewayStatus:
         """The gateway as a whole."""
         shown, data_plane = self._gateway, self._gateway.data_plane
-        not_ready = self._not_ready()
+        not_ready = tuple(reasons_not_ready(shown))
         draining = shown.is_draining
         starting = "starting" if not_ready else "serving"
         return GatewayStatus(
@@ -92,17 +93,6 @@ class StatusCollector:
             log_lines_dropped=shown.log_lines_dropped,
             full=tuple(_full(*each) for each in sorted(data_plane.full.items())),
         )
-
-    def _not_ready(self) -> tuple[str, ...]:
-        gateway, reasons = self._gateway, []
-        for mapping in gateway.data_plane.mappings:
-            why = gateway.availability.blocks(mapping)
-            why = gateway.certificates.blocks(mapping) or why
-            if why:
-                reasons.append(f"{mapping}: {why}")
-            elif not gateway.data_plane.is_listening(mapping):
-                reasons.append(f"{mapping}: not listening yet")
-        return tuple(reasons)
 
     def watches(self) -> Iterable[WatchStatus]:
         """What Consul is asked."""
