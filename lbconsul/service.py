@@ -36,7 +36,7 @@ from lbconsul.gateway.certificates import Certificates
 from lbconsul.gateway.data_plane import make_data_plane
 from lbconsul.gateway.drain_file import from_rows, to_rows
 from lbconsul.gateway.graceful_shutdown import GracefulShutdown
-from lbconsul.gateway.interfaces import DataPlane
+from lbconsul.gateway.interfaces import DataPlane, Stage
 from lbconsul.gateway.operations import Operations
 from lbconsul.gateway.reload import Reloader
 from lbconsul.gateway.screening import Screening
@@ -91,6 +91,8 @@ class Gateway(MultiService):
     #: Called with the exit status when there is nothing left to do but to end: 0 after
     #: a shutdown or a takeover by another gateway, 1 if the predecessor goes on.
     finished: Callable[[int], None] = field(default=lambda status: None, kw_only=True)
+    #: Called when `stage` has changed by a takeover or a drain.
+    on_stage: Callable[[], None] = field(default=lambda: None, kw_only=True)
     data_plane: DataPlane = field(init=False)
     #: Which mappings have had an instance.
     availability: Availability = field(init=False)
@@ -243,6 +245,17 @@ class Gateway(MultiService):
         """Whether no takeover from another gateway is in progress."""
         return self._shutdown is not None or not self._takeover.is_pending
 
+    @property
+    def stage(self) -> Stage:
+        """How far the gateway is."""
+        if self._takeover.is_replaced:
+            return Stage.REPLACED
+        if self._takeover.is_pending or not self.data_plane.running:
+            return Stage.STARTING
+        if self._shutdown is not None:
+            return Stage.DRAINING
+        return Stage.SERVING if self.is_serving else Stage.STARTING
+
     def listen(self, mapping: Mapping) -> None:
         """Serve one more mapping; at once if the gateway runs.
 
@@ -348,6 +361,7 @@ class Gateway(MultiService):
             self._shutdown.begin(grace)
             reason = "no new clients are accepted"
             self._admin.on_event(GatewayEvent(kind=EventKind.DRAINING, reason=reason))
+            self.on_stage()
         return self._shutdown.when_done()
 
     def reload(self, config: Config) -> Plan:

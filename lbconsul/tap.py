@@ -1,5 +1,6 @@
 """``twistd lbconsul``: makes the gateway, or checks its configuration."""
 
+import os
 import platform
 import sys
 from collections import ChainMap
@@ -75,6 +76,7 @@ def makeService(options: Options) -> Gateway:
     signals = Signals(reactor, gateway, read, options.log.close)
     gateway.finished = signals.leave
     signals.reload_on_sighup()
+    _notify(reactor, gateway, signals)
     reactor.callWhenRunning(signals.end_on_sigterm)
     reactor.callWhenRunning(signals.end_on_sigint)
     reactor.callWhenRunning(options.log.start)
@@ -97,6 +99,29 @@ def makeService(options: Options) -> Gateway:
         # The log bypasses sys.stdout: without a flush it would come first.
         print("End it with Ctrl-C.", flush=True)
     return gateway
+
+
+def _notify(reactor: Any, gateway: Gateway, signals: Signals) -> None:
+    """Tell the service manager how far the gateway is, if it wants to know."""
+    if not os.environ.get("NOTIFY_SOCKET"):
+        return
+    # Imported here: few gateways have one.
+    from lbconsul.gateway.notifier import Notifier
+    from lbconsul.process.service_manager import notify_socket, watchdog_interval
+
+    socket = notify_socket(os.environ)
+    if socket is None:
+        return
+    notifier = Notifier(
+        reactor,
+        gateway,
+        socket,
+        watchdog_interval(os.environ, os.getpid()),
+        takes_over=not gateway.is_settled,
+    )
+    notifier.setServiceParent(gateway)
+    gateway.on_stage = notifier.on_stage
+    signals.on_reload, signals.on_reloaded = notifier.on_reload, notifier.on_reloaded
 
 
 def _log_start(reactor: Any, config: Config) -> None:

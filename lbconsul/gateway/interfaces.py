@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from collections.abc import Mapping as AbstractMapping
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Protocol
 
 from twisted.application.service import IServiceCollection
@@ -28,6 +29,19 @@ if TYPE_CHECKING:
     from lbconsul.tls.material import Material
     from lbconsul.tls.server import TLSServer
     from lbconsul.workers.worker_process import WorkerProcess
+
+
+class Stage(Enum):
+    """How far a gateway is, for what started it."""
+
+    #: No client is accepted yet, or the predecessor in a takeover still serves.
+    STARTING = auto()
+    #: Clients of every mapping are accepted.
+    SERVING = auto()
+    #: The gateway is about to end.
+    DRAINING = auto()
+    #: A successor serves; this gateway ends.
+    REPLACED = auto()
 
 
 class EventObserver(Protocol):
@@ -219,6 +233,10 @@ class Gateway(Protocol):
     @property
     def is_draining(self) -> bool:
         """Whether the listeners are closed, or about to be."""
+
+    @property
+    def stage(self) -> Stage:
+        """How far the gateway is."""
 
     @property
     def log_lines_dropped(self) -> int:

@@ -50,6 +50,9 @@ class Signals:
     _read: Callable[[], Config | Deferred[Config]]
     #: Writes what is left of the log.
     _close_log: Callable[[], None] = lambda: None
+    #: Called when a reload begins, and when it is over.
+    on_reload: Callable[[], None] = lambda: None
+    on_reloaded: Callable[[], None] = lambda: None
     #: Whether a reload is requested that has not begun.
     _is_due: bool = False
     #: Whether a reload is in progress.
@@ -127,12 +130,14 @@ class Signals:
             self._reactor.callLater(_LOOK_AGAIN, self._reload)
             return
         self._is_due, self._is_reloading = False, True
+        self.on_reload()
         reading: Deferred[Any] = maybeDeferred(self._read)
         reading.addCallback(self._gateway.reload_gradually)
         reading.addBoth(self._reloaded)
 
     def _reloaded(self, result: object) -> None:
         self._is_reloading = False
+        self.on_reloaded()
         if not isinstance(result, Failure):
             return
         error = result.value

@@ -76,6 +76,11 @@ class Gateway(Protocol):
     def finished(self, status: int, /) -> None:
         """End the gateway with this exit status."""
 
+    def on_stage(self) -> None:
+        """Called once this gateway has replaced the predecessor, which has not ended
+        yet, and once a successor has replaced it.
+        """
+
     def drain(self) -> Deferred[None]:
         """Stop accepting; fires when nothing is open."""
 
@@ -116,6 +121,11 @@ class TakeoverCoordinator(Service):
     def is_pending(self) -> bool:
         """Whether a predecessor serves, beside this gateway or instead of it."""
         return self._state in _BEFORE
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether a successor serves."""
+        return self._state is State.REPLACED
 
     @property
     def is_shared(self) -> bool:
@@ -198,6 +208,7 @@ class TakeoverCoordinator(Service):
                 self._fail("it timed out")
         elif self._state is State.CONFIRMING:
             self._turn_to(State.SERVING)
+            self._gateway.on_stage()
             self._log.info("taken over from the gateway at {path}", path=self._path)
 
     def _fail(self, why: str) -> None:
@@ -215,6 +226,7 @@ class TakeoverCoordinator(Service):
 
     def _replaced(self) -> None:
         self._turn_to(State.REPLACED)
+        self._gateway.on_stage()
         self._end(0)
 
     def _end(self, status: int) -> None:

@@ -28,6 +28,7 @@ from lbconsul.config.build import configure
 from lbconsul.config.listen import TCPListen
 from lbconsul.config.model import TLS, Config, Mapping
 from lbconsul.gateway.availability import Availability
+from lbconsul.gateway.interfaces import Stage
 from lbconsul.gateway.operations import Operations
 from lbconsul.gateway.status import StatusCollector
 from lbconsul.process.clock import WallClock
@@ -102,6 +103,7 @@ class FakeGateway:
     certificates: FakeCertificates = Factory(FakeCertificates)
     watch_states: list[WatchStatus] = Factory(list)
     is_draining: bool = False
+    stage: Stage = Stage.SERVING
     running: int = 1
     log_lines_dropped: int = 0
 

@@ -44,6 +44,8 @@ class Gateway:
     done: list[object] = Factory(list)
     answers: str = "none"
     is_serving: bool = False
+    #: Whether a gateway waits for successors, when a takeover has come to its end.
+    stages: list[bool] = Factory(list)
     drained: Deferred[None] = Factory(lambda: succeed(None))
 
     def knows(self, *, wholly: bool) -> bool:
@@ -58,6 +60,9 @@ class Gateway:
     def drain(self) -> Deferred[None]:
         self.done.append("drained")
         return self.drained
+
+    def on_stage(self) -> None:
+        self.stages.append(is_somebody_at(self.config.takeover))
 
     def finished(self, status: int) -> None:
         self.done.append(status)
@@ -155,7 +160,9 @@ def test_takes_over(successor: Successor) -> None:
     assert successor.predecessor.is_told()
     assert successor.is_shared()
     assert not is_somebody_at(successor.path)
+    assert successor.gateway.stages == []
     successor.predecessor.replaced.callback(True)
+    assert successor.gateway.stages == [True]
     assert successor.predecessor.closed
     assert not successor.is_shared()
     assert is_somebody_at(successor.path)
