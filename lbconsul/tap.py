@@ -28,6 +28,7 @@ from lbconsul.process.garbage import ShortCollections
 from lbconsul.process.privileges import User, acting_as, can_read, user_to_be
 from lbconsul.process.signals import Signals
 from lbconsul.process.socket_activation import passed_sockets
+from lbconsul.process.successor import Successors
 from lbconsul.service import Gateway
 from lbconsul.takeover.inherited import InheritedSockets
 from lbconsul.takeover.rendezvous import check_place
@@ -76,6 +77,7 @@ def makeService(options: Options) -> Gateway:
     signals = Signals(reactor, gateway, read, options.log.close)
     gateway.finished = signals.leave
     signals.reload_on_sighup()
+    Successors(reactor, gateway).start_on_sigusr2()
     _notify(reactor, gateway, signals)
     reactor.callWhenRunning(signals.end_on_sigterm)
     reactor.callWhenRunning(signals.end_on_sigint)

@@ -11,7 +11,9 @@ import signal
 from types import FrameType
 
 #: The signals that a gateway handles.
-_OURS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1})
+_OURS = frozenset(
+    {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
+)
 
 
 class EarlySignals:
@@ -26,6 +28,7 @@ class EarlySignals:
         for number, handler in (
             (signal.SIGTERM, self._terminate),
             (signal.SIGHUP, self._hang_up),
+            (signal.SIGUSR2, _nothing),  # there is nothing to take over from yet
         ):
             if signal.getsignal(number) is signal.SIG_DFL:  # keep another's handler
                 signal.signal(number, handler)

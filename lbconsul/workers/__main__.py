@@ -9,13 +9,21 @@ import signal
 import sys
 from collections.abc import Sequence
 
+_OF_THE_MASTER = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
+
 
 def main(arguments: Sequence[str]) -> int:
     """Serve until the master stops this worker or is gone; return the exit status."""
     # Terminals and service managers send these to the whole process group.  The master
     # stops its workers itself, and only the master has the log file that SIGUSR1
     # reopens.
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+    for each in _OF_THE_MASTER:
         signal.signal(each, signal.SIG_IGN)
     from lbconsul.workers.code_digest import code_digest
 

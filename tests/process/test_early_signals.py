@@ -53,12 +53,13 @@ def run(script: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
         ("SIGINT", 130, ["loaded"]),
         ("SIGHUP", 0, ["loaded", "installed True", "True False", "released"]),
         ("SIGUSR1", 0, ALL),
+        ("SIGUSR2", 0, ALL),
         ("SIGURG", 0, ALL),
     ],
 )
 def test_what_came_before(name: str, status: int, said: list[str]) -> None:
-    """SIGTERM and SIGINT end us as soon as we know of them, SIGHUP is noted and SIGUSR1
-    waits; nothing else is loaded for it.
+    """SIGTERM and SIGINT end us as soon as we know of them, SIGHUP is noted,
+    SIGUSR1 waits and SIGUSR2 does nothing; nothing else is loaded for it.
     """
     if name == "SIGURG":  # none came
         script = SCRIPT.replace("os.kill(os.getpid(), SIGNAL)", "", 1)

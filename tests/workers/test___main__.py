@@ -16,7 +16,13 @@ from tests.support.loopback import PATIENCE
 
 REFUSAL = "the code was changed since the gateway started: restart it\n"
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+SIGNALS = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
 
 
 @pytest.mark.process
