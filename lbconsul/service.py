@@ -122,6 +122,7 @@ class Gateway(MultiService):
         client = self._new_client(config.consul)
         self._watches = self._make_watches(client, own, state)
         self.certificates = Certificates(reactor, self.data_plane, client, self._chance)
+        self._admin.load_certificates(client, self._chance)
         self.availability = Availability(
             reactor, self.registry, self._watches, self._admin
         )

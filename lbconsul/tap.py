@@ -242,7 +242,7 @@ def _check_certificates(reactor: Any, config: Config) -> list[str]:
     from lbconsul.gateway.certificate_check import CertificateCheck
 
     check = CertificateCheck(WallClock(reactor.seconds).now)
-    check.check(config.mappings)
+    check.check(config.mappings, config.tls_of_admin)
     for each in check.errors:
         print(f"lbconsul: {printable(each)}", file=sys.stderr)
     if check.errors:

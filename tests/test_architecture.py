@@ -65,7 +65,7 @@ ROOMS: dict[str, Room] = {
     "http": room(COMMON, pure="*"),
     "takeover": room(COMMON + "net", pure="protocol"),
     "admin": room(
-        COMMON + "net process",
+        COMMON + "net process tls.openssl tls.server",
         pure="event_log event_messages http_status short_text status_diff status_json"
         " status_model terminal text_table upstream_id why",
     ),

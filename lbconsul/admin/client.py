@@ -2,14 +2,20 @@
 
 import json
 import socket
+import ssl
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
-from http.client import HTTPConnection, HTTPException, HTTPResponse
+from http.client import (
+    BadStatusLine,
+    HTTPConnection,
+    HTTPException,
+    HTTPResponse,
+)
 from threading import Timer
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
-from attrs import frozen
+from attrs import field, frozen
 
 from lbconsul.admin.event_messages import LONGEST, Message, messages
 from lbconsul.admin.status_model import FORMAT
@@ -30,6 +36,20 @@ _LATER = frozenset({502, 503, 504})
 _SILENCE = 60.0
 
 
+#: How a record of TLS begins that says what is wrong, where HTTP was expected.
+_ALERT = "\x15\x03"
+
+_WANTS_MORE = "it ended the connection: perhaps it wants a certificate, --admin-cert"
+
+#: Reasons of OpenSSL that need another word.
+_NO_TLS = {
+    "WRONG_VERSION_NUMBER": "it does not speak TLS: give the address without https://"
+    " and --admin-ca",
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "it wants a client's certificate: give"
+    " --admin-cert",
+}
+
+
 class CannotAsk(LBConsulError):
     """The gateway's status, or what else was asked for, could not be read."""
 
@@ -38,12 +58,25 @@ class Refused(CannotAsk):
     """The gateway answered with an error that does not pass by itself."""
 
 
+class Connector(Protocol):
+    """Makes connections over TLS, and verifies the server."""
+
+    def connection(self, host: str, port: int, timeout: float) -> HTTPConnection:
+        """A connection that is not connected yet."""
+
+
 @frozen
 class Admin:
-    """An admin listener, as ``[HOST:]PORT`` or ``unix:/PATH``, and the token for it."""
+    """An admin listener, and the token for it.
+
+    Its address is ``[HOST:]PORT`` or ``unix:/PATH``; with `tls` also
+    ``https://[HOST:]PORT``.
+    """
 
     address: str
-    token: str = ""
+    token: str = field(default="", repr=False)
+    #: None without TLS.
+    tls: Connector | None = None
 
     def status(self) -> dict[str, Any]:
         """The parsed document of ``/status``.
@@ -160,10 +193,12 @@ class Admin:
     def _connection(self, patience: float = _PATIENCE) -> HTTPConnection:
         if self.address.startswith("unix:"):
             return _UnixConnection(self.address.removeprefix("unix:"), patience)
-        host, _, port = self.address.rpartition(":")
+        host, _, port = self.address.removeprefix("https://").rpartition(":")
         host = host.removeprefix("[").removesuffix("]") or _DEFAULT_HOST
         if not port.isascii() or not port.isdecimal():
             raise CannotAsk(f"{self.address}: must be [HOST:]PORT or unix:/PATH")
+        if self.tls is not None:
+            return self.tls.connection(host, int(port), patience)
         return HTTPConnection(host, int(port), timeout=patience)
 
 
@@ -206,6 +241,15 @@ class _UnixConnection(HTTPConnection):
 
 
 def _why(error: Exception) -> str:
+    if isinstance(error, BadStatusLine) and str(error).startswith(_ALERT):
+        return "it speaks TLS: give https:// before the address, or --admin-ca"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the certificate is not trusted: {error.verify_message}"
+    if isinstance(error, ssl.SSLEOFError):
+        return _WANTS_MORE
+    if isinstance(error, ssl.SSLError):
+        reason = str(error.reason)
+        return _NO_TLS.get(reason, f"TLS: {reason.replace('_', ' ').lower()}")
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 

@@ -249,6 +249,8 @@ class AdminFactory(ServerFactory):
     turns: Turns = Factory(
         lambda self: Turns(self.clock, PROMPT_SLICE, PROMPT_SHARE), takes_self=True
     )
+    #: Makes a connection; one over TLS is another one.
+    new_channel: Callable[[], Channel] = Channel
     _ended: Deferred[None] | None = None
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
@@ -259,7 +261,7 @@ class AdminFactory(ServerFactory):
             return None
         if gone is not None:
             self._drop(gone)
-        channel: Any = Channel()
+        channel: Any = self.new_channel()
         channel.factory = self
         self.connections.add(channel, client)
         return cast(Protocol, channel)
@@ -281,6 +283,14 @@ class AdminFactory(ServerFactory):
         """Log a bug in lbconsul because of which a request was not answered."""
         if self.allow(what):
             self._log.failure("a bug in lbconsul: {what}", failure, what=what)
+
+    def handshake_failed(self, channel: Channel, why: str) -> None:
+        """Log why there is no TLS with a client."""
+        if self.allow("failed TLS handshakes"):
+            host = getattr(channel.getPeer(), "host", "a client")
+            self._log.warn(
+                "admin: no TLS with {client}: {why}", client=str(host), why=why
+            )
 
     def cut_all(self) -> Deferred[None]:
         """Close all connections and accept no more; fires when all are closed."""

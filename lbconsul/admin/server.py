@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, define, field
 from twisted.application.service import Service
@@ -21,6 +21,10 @@ from lbconsul.errors import CannotListen
 from lbconsul.net.acceptor import Acceptor
 from lbconsul.net.listening_socket import listen_on
 from lbconsul.net.unix_socket import FileIdentity, file_identity, remove_file
+
+if TYPE_CHECKING:
+    from lbconsul.admin.tls_connections import TLSFactory
+    from lbconsul.tls.server import TLSServer
 
 #: How often a patient listener retries to bind its address, in seconds.
 LOOK_AGAIN = 1.0
@@ -57,6 +61,8 @@ class AdminServer(Service):
     #: Rate limit of the log: whether a line of this kind may be written.
     _allow: Callable[[str], bool] = lambda kind: True
     _factory: AdminFactory = field(init=False)
+    #: None without TLS.
+    _tls: "TLSFactory | None" = field(init=False, default=None)
     _sock: socket.socket | None = None
     #: The file of a UNIX socket.
     _file: FileIdentity | None = None
@@ -89,7 +95,16 @@ class AdminServer(Service):
         """The listening address: a URL, or ``unix:/PATH``."""
         if isinstance(self.listen, UnixListen):
             return str(self.listen)
-        return f"http://{self.listen}/"
+        return f"{'http' if self._tls is None else 'https'}://{self.listen}/"
+
+    def use_tls(self, server: "TLSServer") -> None:
+        """Serve clients that come from now on with TLS, and with this."""
+        if self._tls is None:
+            # Imported here: OpenSSL takes memory that other gateways do without.
+            from lbconsul.admin.tls_connections import TLSFactory
+
+            self._tls = TLSFactory(self._factory, server)
+        self._tls.server = server
 
     def bind(self) -> None:
         """Open the socket now, before the start, unless it is open.
@@ -134,7 +149,8 @@ class AdminServer(Service):
             self._call = self._reactor.callLater(LOOK_AGAIN, self._look_again)
 
     def _accepted(self, sock: socket.socket) -> None:
-        self._reactor.adoptStreamConnection(sock.fileno(), sock.family, self._factory)
+        factory = self._factory if self._tls is None else self._tls
+        self._reactor.adoptStreamConnection(sock.fileno(), sock.family, factory)
 
     def _starved(self, error: OSError) -> None:
         self._factory.make_room()

@@ -13,6 +13,7 @@ from attrs import evolve
 
 from lbconsul.config import grammar, validate
 from lbconsul.config.consul import ConsulAddress, ConsulConfig
+from lbconsul.config.listen import UnixListen
 from lbconsul.config.mapping_options import MAPPING_OPTIONS
 from lbconsul.config.mappings import build_mappings
 from lbconsul.config.model import Admin, Config
@@ -91,6 +92,7 @@ def build(environment: Source, *sources: Source, dev: bool = False) -> Config:
     if dev:
         consul = _dev_consul(consul, consul_texts)
     _refuse_half_a_pair(consul)
+    _refuse_admin_tls(options, admin)
     return Config(consul, mappings, dev=dev, **_chosen(values, GATEWAY_OPTIONS))
 
 
@@ -145,6 +147,15 @@ def _dev_consul(consul: ConsulConfig, said: tuple[SourcedText, ...]) -> ConsulCo
 
 def _is_loopback(address: ConsulAddress) -> bool:
     return address.scheme == "http" and grammar.is_loopback(address.host)
+
+
+def _refuse_admin_tls(options: AbstractMapping[str, SourcedText], admin: Admin) -> None:
+    if "admin-client-ca" in options and "admin-tls" not in options:
+        raise ConfigError(f"{options['admin-client-ca'].where} needs --admin-tls")
+    if "admin-tls" in options and isinstance(admin.listen, UnixListen):
+        raise options["admin-tls"].wrong(
+            "needs a TCP address in --admin: a UNIX socket has no TLS"
+        )
 
 
 def _refuse_half_a_pair(consul: ConsulConfig) -> None:

@@ -21,6 +21,8 @@ _FIXED = (
     ("--admin-read-token-file", "admin_read_token_file"),
     ("--admin-read-token", "admin_read_token"),
     ("--admin-open-read", "admin_open_read"),
+    ("--admin-tls", "admin_tls"),
+    ("--admin-client-ca", "admin_client_ca"),
     ("--log-format", "log_format"),
     ("--log-file", "log_file"),
     ("--log-file-size", "log_file_size"),

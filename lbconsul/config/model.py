@@ -282,9 +282,16 @@ class Config:
     admin_read_token_file: str = ""
     admin_read_token: str = field(default="", repr=False)
     admin_open_read: bool = False
+    admin_tls: str = ""
+    admin_client_ca: str = ""
     state_dir: str = ""
     shutdown_grace: float = 0.0
     takeover: str = ""
     dev: bool = False
     #: Processes that serve; 0: one for each usable core.
     workers: int = field(default=1, validator=_count_of_workers)
+
+    @property
+    def tls_of_admin(self) -> TLS:
+        """How clients of the admin listener are served with TLS."""
+        return TLS(certificates=self.admin_tls, client_ca=self.admin_client_ca)

@@ -137,6 +137,18 @@ GATEWAY_OPTIONS = table(
         " machines can connect: on or off [off]",
     ),
     Option(
+        "admin-tls",
+        values.certificate_files,
+        "serve status, metrics and page with TLS: a PEM file of certificate, chain and"
+        " key, or a folder of such *.pem files, as for a mapping's tls",
+    ),
+    Option(
+        "admin-client-ca",
+        values.printable,
+        "PEM file of the authorities that the certificates of clients of the admin"
+        " listener are verified against; a client without one is refused",
+    ),
+    Option(
         "workers",
         values.worker_count,
         "processes that serve, or auto: one for each available core [1]",

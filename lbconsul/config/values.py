@@ -181,6 +181,13 @@ def certificates(text: str) -> str:
     return text
 
 
+def certificate_files(text: str) -> str:
+    """A path where PEM certificates and keys are."""
+    if printable(text).startswith("consul:"):
+        raise ValueError("must be a file or a folder: it is needed when Consul is away")
+    return text
+
+
 def health(text: str) -> frozenset[str]:
     """Statuses that may get connections: passing, warning, or ``any``."""
     if text == "any":

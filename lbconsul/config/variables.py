@@ -23,6 +23,9 @@ PREFIX = "LBCONSUL_"
 #: What is no `Option`: it may be given several times, or is about the sources.
 OTHERS = ("config", "consul", "dev", "map", "route")
 
+#: What the commands that ask a gateway read beside its own variables.
+_OF_COMMANDS = ("ADMIN_CA", "ADMIN_CERT")
+
 #: Between two mappings or routes: a line break, or a blank behind which the
 #: next mapping or route begins.
 _BREAK = re.compile(
@@ -105,7 +108,7 @@ def _refuse_mistyped(key: str, known: AbstractMapping[str, str]) -> None:
     Others are none of our business: an image's LBCONSUL_VERSION, for example.
     """
     word = key.removeprefix(PREFIX)
-    if _PLATFORM.fullmatch(word):
+    if word in _OF_COMMANDS or _PLATFORM.fullmatch(word):
         return
     option = word.lower().replace("_", "-")
     if option in grammar.RENAMED:

@@ -4,7 +4,9 @@ import re
 from collections.abc import Mapping as AbstractMapping
 from pathlib import Path
 
-from lbconsul.admin.client import Admin
+from attrs import frozen
+
+from lbconsul.admin.client import Admin, Connector
 from lbconsul.config.sources import SourcedText
 from lbconsul.config.variables import variable
 from lbconsul.errors import ConfigError
@@ -17,7 +19,11 @@ _DEFAULT = "127.0.0.1:9200"
 #: What a gateway listens on, and a client on the same machine connects to.
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
 
-_ADDRESS = re.compile(r"unix:/.+|(?:(?P<host>.+):)?(?P<port>\d+)")
+_ADDRESS = re.compile(
+    r"unix:/.+|(?:(?P<scheme>https?)://)?(?:(?P<host>[^/]+):)?(?P<port>\d+)/?"
+)
+
+_FORM = "must be [HOST:]PORT, https://[HOST:]PORT or unix:/PATH"
 
 
 def access(given: Given, environ: AbstractMapping[str, str]) -> Admin:
@@ -25,10 +31,13 @@ def access(given: Given, environ: AbstractMapping[str, str]) -> Admin:
 
     In a gateway's container the environment names that gateway.
 
-    :raises ConfigError: the address is none, or the token's file cannot be used.
+    :raises ConfigError: the address is none, or a file cannot be used.
     """
     said = _said("admin", given, environ) or SourcedText("--admin", _DEFAULT)
-    return Admin(_address(said), _token(given, environ))
+    place = _place(said)
+    tls = None if place.is_unix else _tls(place, given, environ)
+    address = place.address if tls is None else f"https://{place.address}"
+    return Admin(address, _token(given, environ), tls)
 
 
 def _said(
@@ -40,15 +49,49 @@ def _said(
     return SourcedText(variable(name), text) if text else None
 
 
-def _address(said: SourcedText) -> str:
+@frozen
+class _Place:
+    """An address without its scheme: ``[HOST:]PORT`` or ``unix:/PATH``."""
+
+    address: str
+    #: ``https``, ``http``, or empty if none is given.
+    scheme: str = ""
+
+    @property
+    def is_unix(self) -> bool:
+        return self.address.startswith("unix:")
+
+
+def _place(said: SourcedText) -> _Place:
     if said.text == "off":
         raise said.wrong("the gateway has no address to ask it at")
     match = _ADDRESS.fullmatch(said.text)
     if match is None:
-        raise said.wrong("must be [HOST:]PORT or unix:/PATH")
-    if match["host"] in _WILDCARDS:
-        return f"{_WILDCARDS[match['host']]}:{match['port']}"
-    return said.text
+        raise said.wrong(_FORM)
+    if match["port"] is None:
+        return _Place(said.text)
+    host = _WILDCARDS.get(match["host"], match["host"])
+    address = match["port"] if host is None else f"{host}:{match['port']}"
+    return _Place(address, match["scheme"] or "")
+
+
+def _tls(
+    place: _Place, given: Given, environ: AbstractMapping[str, str]
+) -> Connector | None:
+    """TLS where the address, the authorities or the gateway's own environment say so.
+
+    :raises ConfigError: a file cannot be used.
+    """
+    ca, cert = (_said(name, given, environ) for name in ("admin-ca", "admin-cert"))
+    text = "" if "admin" in given else environ.get(variable("admin-tls"), "")
+    if place.scheme == "http" or not (place.scheme or ca or cert or text):
+        return None
+    # Imported here: most gateways are asked without TLS.
+    from lbconsul.console.tls import pinned, verified
+
+    if text and ca is None:
+        return pinned(SourcedText(variable("admin-tls"), text), cert)
+    return verified(ca, cert)
 
 
 def _token(given: Given, environ: AbstractMapping[str, str]) -> str:

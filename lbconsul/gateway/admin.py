@@ -1,9 +1,9 @@
 """The admin service of a gateway: the event log and the admin listener."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field
+from attrs import define, field, frozen
 from twisted.application.service import MultiService
 from twisted.logger import Logger
 
@@ -19,10 +19,12 @@ from lbconsul.balance.events import (
 )
 from lbconsul.balance.instance import Identity
 from lbconsul.config.listen import TCPListen, UnixListen
-from lbconsul.config.model import Config
+from lbconsul.config.model import TLS, Config
+from lbconsul.consul.client import ConsulClient
 from lbconsul.errors import ConfigError
 from lbconsul.gateway.interfaces import Gateway
 from lbconsul.net.rate_limit import TokenBucket
+from lbconsul.net.sweeper import TimeSlicer
 from lbconsul.net.throttled_log import ThrottledLog, in_words
 from lbconsul.process.clock import WallClock
 from lbconsul.process.reactor_lag import Lag
@@ -30,6 +32,8 @@ from lbconsul.process.reactor_lag import Lag
 if TYPE_CHECKING:
     from lbconsul.admin.server import AdminServer
     from lbconsul.admin.token_file import OneToken, TokenFile
+    from lbconsul.tls.material import Material
+    from lbconsul.tls.server import TLSServer
 
 #: Rate limit of log lines that clients of the admin listener can cause: lines a second,
 #: burst, and the interval in seconds at which suppressed lines are summed up.
@@ -103,6 +107,24 @@ class AdminService(MultiService):
             allow=self._bound.allow,
         )
 
+    def load_certificates(
+        self, client: ConsulClient, chance: Callable[[], float]
+    ) -> None:
+        """Serve clients with TLS if that is configured, and follow its files.
+
+        :raises ConfigError: they cannot be used.
+        """
+        tls = self._config.tls_of_admin
+        if self._server is None or not tls.certificates:
+            return
+        # Imported here: few gateways need it.
+        from lbconsul.gateway.certificates import Certificates
+
+        user = _TLSUser(self._gateway.data_plane.sweeper, self._server)
+        certificates = Certificates(self._reactor, user, client, chance)
+        certificates.add_options(tls, "admin")
+        certificates.setServiceParent(self)
+
     def _secret(self, config: Config) -> "TokenFile | OneToken | None":
         """The token that changes; a demo gets a random one."""
         from lbconsul.admin.token_file import OneToken, TokenFile, new_token
@@ -164,6 +186,22 @@ class AdminService(MultiService):
         self._lag.stop()
         self._bound.stop()
         return super().stopService()
+
+
+@frozen
+class _TLSUser:
+    """The admin listener as a `CertificateUser`."""
+
+    sweeper: TimeSlicer
+    _server: "AdminServer"
+
+    def use_certificates(
+        self, tls: TLS, material: "Material", server: "TLSServer"
+    ) -> None:
+        self._server.use_tls(server)
+
+    def drop_certificates(self, wanted: Collection[TLS]) -> None:
+        """It keeps the options that it has."""
 
 
 def _read_secret(config: Config) -> "TokenFile | OneToken | None":

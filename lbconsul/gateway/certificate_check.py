@@ -37,9 +37,15 @@ class CertificateCheck:
     #: What can be served, though clients may refuse it, or will soon.
     warnings: list[str] = Factory(list)
 
-    def check(self, mappings: Collection[Mapping]) -> None:
-        """Check the files of these mappings; what Consul has is not asked for."""
-        for tls, mapping in tls_options(mappings).items():
+    def check(self, mappings: Collection[Mapping], admin: TLS | None = None) -> None:
+        """Check the files of these mappings, and of the admin listener's options.
+
+        What Consul has is not asked for.
+        """
+        options = tls_options(mappings)
+        if admin is not None and admin.certificates:
+            options.setdefault(admin, "admin")
+        for tls, mapping in options.items():
             with self._noting():
                 self._check_clients(tls, mapping)
             if not key_prefix(tls):

@@ -1,7 +1,7 @@
 """The certificates of a gateway: read at the start, and again when they change.
 
 The data plane gets all certificates of a mapping at once, and only if all are valid;
-those before stay in use until then.
+those before stay in use until then.  So does the admin listener.
 """
 
 from collections.abc import Callable, Iterable
@@ -23,7 +23,7 @@ from lbconsul.gateway.certificate_sources import (
     material_from_keys,
     tls_options,
 )
-from lbconsul.gateway.interfaces import DataPlane
+from lbconsul.gateway.interfaces import CertificateUser
 from lbconsul.gateway.served_certificates import ServedCertificates
 from lbconsul.net.periodic import repeat
 from lbconsul.process.clock import WallClock
@@ -47,11 +47,11 @@ CHECK_EVERY = 600.0
 
 @define(eq=False, repr=False)
 class Certificates(MultiService):
-    """Gives the data plane what the files and keys of its mappings hold."""
+    """Gives a data plane what the files and keys of its mappings hold."""
 
     _log = Logger()
     _reactor: Any
-    _data_plane: DataPlane
+    _data_plane: CertificateUser
     _client: ConsulClient
     _chance: Callable[[], float]
     _served: dict[TLS, ServedCertificates] = Factory(dict)
@@ -100,9 +100,15 @@ class Certificates(MultiService):
 
         :raises ConfigError: they cannot be used.
         """
-        tls = mapping.tls
+        self.add_options(mapping.tls, str(mapping))
+
+    def add_options(self, tls: TLS, name: str) -> None:
+        """Read and use the certificates of TLS options, those of a mapping or `name`.
+
+        :raises ConfigError: they cannot be used.
+        """
         if tls.certificates and tls not in self._served:
-            self._use(finish(self._load(tls, str(mapping))))
+            self._use(finish(self._load(tls, name)))
             self._watch_keys()
 
     def loading(self, mappings: Iterable[Mapping]) -> Steps[list[ServedCertificates]]:

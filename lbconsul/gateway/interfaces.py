@@ -51,7 +51,26 @@ class EventObserver(Protocol):
         """Something happened."""
 
 
-class DataPlane(Protocol):
+class CertificateUser(Protocol):
+    """Serves clients with the certificates that it is given."""
+
+    @property
+    def sweeper(self) -> TimeSlicer:
+        """Runs long work in slices in this process."""
+
+    def use_certificates(
+        self, tls: TLS, material: "Material", server: "TLSServer"
+    ) -> None:
+        """Serve clients that come from now on with these certificates.
+
+        `server` is made of `material`.
+        """
+
+    def drop_certificates(self, wanted: Collection[TLS]) -> None:
+        """Drop the certificates of all TLS options but these."""
+
+
+class DataPlane(CertificateUser, Protocol):
     """Serves mappings: a Twisted service, in this process alone or with workers."""
 
     #: The listening sockets, those of workers included.
@@ -68,10 +87,6 @@ class DataPlane(Protocol):
     @property
     def connection_limit(self) -> ConnectionLimit:
         """The limit of open connections in this process."""
-
-    @property
-    def sweeper(self) -> TimeSlicer:
-        """Runs long work in slices in this process."""
 
     @property
     def mappings(self) -> list[Mapping]:
@@ -115,17 +130,6 @@ class DataPlane(Protocol):
 
     def eject(self, identity: Identity) -> Deferred[str]:
         """Eject an upstream; fires with the reason of a refusal, empty if ejected."""
-
-    def use_certificates(
-        self, tls: TLS, material: "Material", server: "TLSServer"
-    ) -> None:
-        """Serve clients that come from now on with these certificates.
-
-        `server` is made of `material`.
-        """
-
-    def drop_certificates(self, wanted: Collection[TLS]) -> None:
-        """Drop the certificates of all TLS options but these."""
 
     def lend(self, mapping: Mapping) -> ProxyFactory:
         """A factory for a mapping whose clients the caller's endpoint accepts."""

@@ -113,6 +113,10 @@ class TLSServer:
         connection.set_accept_state()
         return TLSStream(connection, sock)
 
+    def in_memory(self) -> SSL.Connection:
+        """The server's side for a client whose bytes the caller passes on."""
+        return SSL.Connection(self._default, None)
+
     def _context_of(self, certificate: ServerCertificate) -> SSL.Context:
         """The certificate's context, which is made when it is first asked for."""
         context = self._contexts.get(certificate)

@@ -14,6 +14,7 @@ _PATHS = frozenset(
         "token-file", "ca-file", "ca-path", "client-cert", "client-key", "state-dir",
         "takeover", "log-file", "admin-token-file", "admin-read-token-file", "tls",
         "client-ca", "client-crl", "upstream-ca", "upstream-cert", "upstream-key",
+        "admin-tls", "admin-client-ca",
     }
 )  # fmt: skip
 
@@ -46,6 +47,7 @@ _VALUES = {
     "tls": "FILE|FOLDER|consul:PREFIX",
     "token": "TOKEN",
     "admin-read-token": "TOKEN",
+    "admin-tls": "FILE|FOLDER",
     "admin-token": "TOKEN",
     "unix-mode": "MODE",
     "upstream-host": "HOST",

@@ -113,7 +113,7 @@ SERVING = (
     _group(
         "Status and orders",
         "admin", "admin-token-file", "admin-token", "admin-read-token-file",
-        "admin-read-token", "admin-open-read",
+        "admin-read-token", "admin-open-read", "admin-tls", "admin-client-ca",
     ),
     _group(
         "The log",
@@ -144,7 +144,9 @@ _ACCESS = Group(
     "Which gateway",
     (
         Argument(
-            "admin", "[HOST:]PORT or unix:/PATH of the gateway [127.0.0.1:9200]",
+            "admin",
+            "[HOST:]PORT, https://[HOST:]PORT or unix:/PATH of the gateway"
+            " [127.0.0.1:9200]",
             "ADDRESS",
         ),
         Argument(
@@ -152,6 +154,16 @@ _ACCESS = Group(
             "file that holds the token, where one is needed; to look, the one that"
             " only reads will do",
             "FILE", is_path=True, alias="token-file",
+        ),
+        Argument(
+            "admin-ca",
+            "ask with TLS, and trust the authorities of this PEM file [the system's]",
+            "FILE", is_path=True,
+        ),
+        Argument(
+            "admin-cert",
+            "PEM file of a client's certificate and key, where the gateway wants one",
+            "FILE", is_path=True,
         ),
     ),
 )  # fmt: skip

@@ -25,6 +25,9 @@ from lbconsul.admin.event_log import EventLog
 from lbconsul.admin.server import AdminServer
 from lbconsul.admin.status_model import UpstreamStatus
 from lbconsul.config.listen import TCPListen
+from lbconsul.config.model import TLS
+from lbconsul.steps import finish
+from lbconsul.tls.material import building, reading
 from tests.support.fake_source import (
     FakeSource,
     FixedToken,
@@ -58,11 +61,12 @@ class MadeUp(OwnProgram):
         token: str = "demo",
         lively: bool = False,
         reader: str = "",
+        tls: str = "",
     ) -> None:
         self.port = port or free_ports(1)[0]
-        self.url = f"http://127.0.0.1:{self.port}/"
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}/"
         options = [str(upstreams), state, host, str(self.port), token, reader]
-        options.append(str(int(lively)))
+        options += [tls, str(int(lively))]
         super().__init__([sys.executable, "-m", "tests.browser.made_up", *options])
 
     def stop(self) -> None:
@@ -243,7 +247,7 @@ class _Input(LineOnlyReceiver):
 
 async def serve(reactor: Any, arguments: list[str]) -> None:
     """Show a made-up gateway until the standard input ends."""
-    upstreams, state, host, port, token, reader, lively = arguments
+    upstreams, state, host, port, token, reader, tls, lively = arguments
     source = fake_source(reactor.seconds, int(upstreams), state)
     if not token:
         source.gateway_status = evolve(source.gateway_status, changes="off")
@@ -259,6 +263,9 @@ async def serve(reactor: Any, arguments: list[str]) -> None:
         read_token=FixedToken(reader) if reader else None,
         is_needed=True,
     )
+    if tls:
+        material = finish(reading("admin", TLS(tls)))
+        server.use_tls(finish(building(TLS(tls), material, reactor.seconds)))
     server.startService()
     orders = Orders(source)
     ended: Deferred[None] = Deferred()

@@ -1,8 +1,9 @@
-"""A web server's page, over a mapping with TLS."""
+"""Pages over TLS: a web server's by a mapping, and the gateway's own."""
 
 from pathlib import Path
 
 from tests.browser.chromium import Browser
+from tests.browser.conftest import Start
 from tests.support.certificates import Authority, together
 from tests.support.dev_catalog import DevCatalogProcess
 from tests.support.gateway import Gateway
@@ -39,3 +40,22 @@ def test_page(browser: Browser, tmp_path: Path) -> None:
                 script = "return performance.getEntriesByType('navigation')[0]"
                 assert browser.run(script)["nextHopProtocol"] == "http/1.1"
                 assert browser.run("return isSecureContext")
+
+
+def test_own_page(browser: Browser, start: Start, tmp_path: Path) -> None:
+    """The gateway's page is live over TLS, and its orders are done."""
+    issued = Authority(tmp_path).issue("localhost")
+    pem = together(tmp_path / "admin.pem", issued.cert, issued.key)
+    gateway = start(tls=pem, upstreams=300, lively=True)
+    with browser.trusting_all():
+        browser.open_live(gateway.url)
+        browser.wait_text("#lanes", "web-1")
+        browser.run("return fetch('status').then((it) => it.json())")
+        assert browser.run("return isSecureContext")
+        browser.click("#about summary")
+        browser.click("#drain-gateway")
+        browser.click("#drain-yes")
+        browser.give_token("demo")
+        browser.wait_text(".banner", "This gateway is draining")
+        own = {each.partition("/")[0] for each in browser.requests()}
+        assert own <= {"https:", "data:"}

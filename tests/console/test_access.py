@@ -9,6 +9,8 @@ from lbconsul.console.access import access
 from lbconsul.errors import ConfigError
 from lbconsul.usage.words import Given
 
+FORM = "must be [HOST:]PORT, https://[HOST:]PORT or unix:/PATH"
+
 
 def _access(environ: dict[str, str], **options: str) -> Admin:
     given = {name.replace("_", "-"): [text] for name, text in options.items()}
@@ -31,6 +33,9 @@ def test_default() -> None:
         ("unix:/run/lb.sock", "unix:/run/lb.sock"),
         ("0.0.0.0:9200", "127.0.0.1:9200"),
         ("[::]:9200", "[::1]:9200"),
+        ("http://lb1:9200/", "lb1:9200"),
+        ("https://0.0.0.0:9200", "https://127.0.0.1:9200"),
+        ("https://9200", "https://9200"),
     ],
 )
 def test_address(said: str, asked: str) -> None:
@@ -62,9 +67,9 @@ def test_token_that_only_reads(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("environ", "options", "error"),
     [
-        ({"ADMIN": "x"}, {}, "LBCONSUL_ADMIN x: must be [HOST:]PORT or unix:/PATH"),
-        ({}, {"admin": "h:x"}, "--admin h:x: must be [HOST:]PORT or unix:/PATH"),
-        ({}, {"admin": "unix:"}, "--admin unix:: must be [HOST:]PORT or unix:/PATH"),
+        ({"ADMIN": "x"}, {}, f"LBCONSUL_ADMIN x: {FORM}"),
+        ({}, {"admin": "h:x"}, f"--admin h:x: {FORM}"),
+        ({}, {"admin": "unix:"}, f"--admin unix:: {FORM}"),
         ({"ADMIN": "off"}, {}, "LBCONSUL_ADMIN off: the gateway has no address to ask"),
         (
             {"ADMIN_TOKEN": "a", "ADMIN_TOKEN_FILE": "/a"},

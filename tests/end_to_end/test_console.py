@@ -3,16 +3,20 @@
 import json
 import signal
 import subprocess
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
 from tests.end_to_end.stage import Stage
 from tests.end_to_end.visits import visits
+from tests.support.certificates import Authority, together
 from tests.support.console import COMMAND, console
 from tests.support.consul_agent import ConsulAgent
 from tests.support.gateway import StartGateway, environment
+from tests.support.needed import needed
 from tests.support.ports import free_ports
 from tests.support.waiting import PATIENCE, eventually
 
@@ -228,3 +232,99 @@ def test_signal_while_starting(gateway: StartGateway, tmp_path: Path) -> None:
     assert int(pidfile.read_text()) == one.pid
     one.stop()
     assert not pidfile.exists()
+
+
+def test_two_tokens_over_tls(stage: Stage, consul: ConsulAgent, tmp_path: Path) -> None:
+    """
+    Prometheus and the commands read over TLS with the token for that; only the other
+    token orders.  Neither is in a log, a process's title, the status or a worker.
+    """
+    port, number, own = free_ports(3)
+    authority = Authority(tmp_path)
+    issued = authority.issue("lb.example", "127.0.0.1")
+    pem = together(tmp_path / "admin.pem", issued.cert, issued.key)
+    stage.add(stage.servers[0])
+    looks = tmp_path / "looks"
+    looks.touch(0o600)
+    looks.write_text("looks-only")
+    admin = f"https://127.0.0.1:{number}"
+    env = {
+        "LBCONSUL_ADMIN": f"0.0.0.0:{number}",
+        "LBCONSUL_ADMIN_TLS": pem,
+        "LBCONSUL_ADMIN_TOKEN": TOKEN,
+        "LBCONSUL_ADMIN_READ_TOKEN": "looks-only",
+    }
+    told = ["--consul", f"127.0.0.1:{consul.port}", "--workers=2"]
+    gateway = stage.gateway(
+        f"--map={port}:{stage.service}",
+        f"--admin=0.0.0.0:{number}",
+        *told,
+        command=RUN,
+        env=env,
+    )
+    to = ("--admin", admin, "--admin-ca", authority.file)
+    code, _, errors = console("status", *to)
+    assert (code, "needs the token of --admin-read-token-file" in errors) == (2, True)
+    reading = (*to, "--admin-token-file", str(looks))
+    code, said, _ = console("status", "--json", *reading)
+    assert (code, TOKEN in said, "looks-only" in said) == (0, False, False)
+    anna = f"{stage.service}-anna@test-node"
+    code, _, errors = console("drain", anna, *reading)
+    assert (code, "this token only reads" in errors) == (2, True)
+    # As with docker exec: the environment is the gateway's.
+    assert console("drain", anna, env=env)[0] == 0
+    assert "draining" in console("status", env=env)[1]
+
+    config = tmp_path / "prometheus.json"
+    job = {
+        "job_name": "lbconsul",
+        "scheme": "https",
+        "tls_config": {"ca_file": authority.file},
+        "authorization": {"credentials_file": str(looks)},
+        "static_configs": [{"targets": [f"127.0.0.1:{number}"]}],
+    }
+    config.write_text(
+        json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": [job]})
+    )
+    with scraping(own, config, tmp_path) as value:
+        eventually(lambda: value("lbconsul_ready") == "1", "Prometheus reads")
+
+    status = json.loads(console("status", "--json", env=env)[1])
+    workers = [each["pid"] for each in status["gateway"]["workers"]]
+    assert len(workers) == 2
+    files = [f"/proc/{pid}/cmdline" for pid in (gateway.pid, *workers)]
+    files += [f"/proc/{pid}/environ" for pid in workers]
+    shown = [Path(each).read_bytes() for each in files]
+    gateway.stop()
+    shown.append((gateway.home / "gateway.log").read_bytes())
+    for each in shown:
+        assert TOKEN.encode() not in each
+        assert b"looks-only" not in each
+
+
+@contextmanager
+def scraping(
+    port: int, config: Path, folder: Path
+) -> Iterator[Callable[[str], str | None]]:
+    """A Prometheus with this configuration: a metric's latest value, by its name."""
+    command = [
+        needed("prometheus", "prometheus"),
+        f"--config.file={config}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        f"--storage.tsdb.path={folder / 'tsdb'}",
+    ]
+
+    def value(name: str) -> str | None:
+        url = f"http://127.0.0.1:{port}/api/v1/query?query={name}"
+        with suppress(OSError), urlopen(url, timeout=10) as answer:
+            for each in json.load(answer)["data"]["result"]:
+                return str(each["value"][1])
+        return None
+
+    with (folder / "prometheus.log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            yield value
+        finally:
+            process.terminate()
+            process.wait()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from lbconsul.config.model import Mapping
+from lbconsul.config.model import TLS, Mapping
 from lbconsul.consul.key_watch import KeyValue
 from lbconsul.gateway.certificate_check import CertificateCheck
 from tests.support.certificates import Authority, together
@@ -49,6 +49,17 @@ def test_nothing_wrong(put: Callable[..., str], authority: Authority) -> None:
     mapping = altered(Mapping("web"), tls=put("a"), client_ca=authority.file)
     check = checked(mapping, Mapping("mail"), altered(Mapping("x"), tls="consul:x"))
     assert check.errors == check.warnings == []
+
+
+def test_admin_listener(put: Callable[..., str], tmp_path: Path) -> None:
+    """The certificates of the admin listener are checked with those of mappings."""
+    check = CertificateCheck(time.time)
+    check.check([Mapping("mail")], TLS(certificates=put("a")))
+    assert check.errors == []
+    check.check([], TLS(certificates=f"{tmp_path}/gone.pem"))
+    assert check.errors == [
+        f"admin: tls {tmp_path}/gone.pem: cannot be read: No such file or directory"
+    ]
 
 
 def test_every_file(

@@ -145,6 +145,43 @@ def test_a_file_that_changes(
     )
 
 
+def test_admin_listener(running: ReactorThread, site: Site) -> None:
+    """
+    The admin listener has its own, follows its files as a mapping does, and keeps what
+    it has while they cannot be used.
+    """
+    pem = site.put("a.pem", "a.example.com")
+    options = {"admin": f"127.0.0.1:{site.port}", "admin_tls": str(pem)}
+    config = configure([site.consul], [f"127.0.0.1:{free_ports(1)[0]}:web"], **options)
+    gateway = Gateway(running.reactor, config)
+    with capturedLogs() as events, Started(running, gateway):
+        assert gateway.admin_address == f"https://127.0.0.1:{site.port}/"
+        assert site.shown() == {"a.example.com"}
+        good = pem.read_bytes()
+        pem.write_bytes(good[:-40])
+        eventually(
+            lambda: any(
+                each.startswith(f"admin: tls {pem}, line 12: ")
+                and each.endswith("; the certificates read before stay in use")
+                for each in texts(events)
+            ),
+            "it is told",
+        )
+        assert site.shown() == {"a.example.com"}
+        site.put("a.pem", "b.example.com")
+        eventually(lambda: site.shown() == {"b.example.com"}, "the new one")
+        told = f"admin: the certificates of {pem} have changed: 1 in use"
+        eventually(lambda: told in texts(events), "it is told")
+
+
+def test_admin_listener_without_certificate(running: ReactorThread, site: Site) -> None:
+    """A gateway does not start with an admin listener that could not serve."""
+    options = {"admin": f"127.0.0.1:{site.port}", "admin_tls": f"{site.folder}/a.pem"}
+    config = configure([site.consul], [f"127.0.0.1:{free_ports(1)[0]}:web"], **options)
+    with pytest.raises(ConfigError, match=r"^admin: tls .*a.pem: cannot be read: No"):
+        Gateway(running.reactor, config)
+
+
 @pytest.mark.process
 def test_a_worker_that_dies(
     running: ReactorThread, site: Site, upstream: socket.socket

@@ -43,6 +43,7 @@ def test_bash(tmp_path: Path) -> None:
     run = {flag for each in BY_NAME["run"].arguments for flag in each.flags}
     assert _offered(tmp_path, "run", "") == run
     assert _offered(tmp_path, "run", "--admin-t") == {
+        "--admin-tls",
         "--admin-token",
         "--admin-token-file",
     }
