@@ -44,8 +44,8 @@ from lbconsul.process.clock import WallClock
 from lbconsul.process.reactor_lag import Lag
 from lbconsul.proxy.saturation import Full
 from lbconsul.proxy.targets import failover_spec
-from lbconsul.stats.mapping import UpstreamStats
 from lbconsul.stats.traffic import MappingTraffic
+from lbconsul.stats.upstream import UpstreamStats
 from lbconsul.version import __version__
 
 if TYPE_CHECKING:

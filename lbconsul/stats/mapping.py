@@ -10,6 +10,7 @@ from attrs import Factory, define
 from lbconsul.balance.instance import Identity
 from lbconsul.stats.histogram import DurationHistogram
 from lbconsul.stats.http import HTTPStats
+from lbconsul.stats.upstream import UpstreamStats
 
 #: Upper bounds of the histograms, in seconds.
 CONNECT = (
@@ -29,29 +30,6 @@ _ANSWERED = 0.1
 
 #: With at most this many accounts, `tidy` keeps all of them.
 CROWD = 1000
-
-
-@define(eq=False)
-class UpstreamStats:
-    """The statistics of one mapping's connections to one instance."""
-
-    total: int = 0
-    received: int = 0
-    sent: int = 0
-    failures: int = 0
-    #: A moving average of the connect time, in seconds; 0 before the first one.
-    connect_time: float = 0.0
-
-    def add(self, other: "UpstreamStats") -> None:
-        """Add the statistics of another process; connect times are averaged."""
-        connects = self.total + other.total
-        if connects:
-            mine, its = self.connect_time * self.total, other.connect_time * other.total
-            self.connect_time = (mine + its) / connects
-        self.total = connects
-        self.received += other.received
-        self.sent += other.sent
-        self.failures += other.failures
 
 
 @define(eq=False)

@@ -10,8 +10,9 @@ from typing import Any
 from lbconsul.balance.instance import Identity
 from lbconsul.balance.outlier import Ejection
 from lbconsul.stats.histogram import DurationHistogram
-from lbconsul.stats.mapping import MappingStats, UpstreamStats
+from lbconsul.stats.mapping import MappingStats
 from lbconsul.stats.traffic import MappingTraffic
+from lbconsul.stats.upstream import UpstreamStats
 from lbconsul.workers.http_messages import apply_http_changes, http_changes_of
 from lbconsul.workers.messages import TRAFFIC
 
