@@ -1,4 +1,7 @@
-"""What there is to be shown of HTTP requests, as values; spans are seconds."""
+"""What there is to be shown of HTTP requests, and of what went wrong, as values.
+
+Spans are seconds.
+"""
 
 from collections.abc import Mapping
 
@@ -52,6 +55,29 @@ class UnhappyStatus:
     status: int
     #: The id of the last upstream tried; empty if there was none.
     upstream: str = ""
-    #: A code: `docs/reference.md` has them.
+    #: A code: `docs/reference.md` has them; and what it means, for people to read.
     reason: str = ""
+    cause: str = ""
     retries: int = 0
+
+
+@frozen(kw_only=True)
+class UnhappyConnectionStatus:
+    """A connection that went wrong; or several in a row, of one client."""
+
+    #: When the last of them was over, since the epoch.
+    time: float
+    #: ``192.0.2.1:4711``.
+    client: str
+    #: The id of the last upstream tried; empty if there was none.
+    upstream: str = ""
+    #: A code: `docs/reference.md` has them; and what it means, for people to read.
+    termination: str
+    cause: str
+    #: What the system or OpenSSL said; empty if nothing.
+    error: str = ""
+    #: How many upstreams did not accept before.
+    retries: int = 0
+    #: From accepting the client to the end.
+    seconds: float = 0.0
+    count: int = 1

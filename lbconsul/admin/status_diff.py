@@ -26,11 +26,11 @@ _MAPPING = frozenset(
     }
 )
 
-#: Unhappy requests of a mapping that a delta has.
+#: Unhappy requests, and connections, of a mapping that a delta has.
 _UNHAPPY = 5
 
 #: Rows of one kind of which one event tells at most: some 16 KiB.
-_AT_ONCE = 64
+_AT_ONCE = 48
 
 Rows = dict[Any, dict[str, Any]]
 
@@ -57,7 +57,8 @@ class StatusSnapshot:
         for mapping in source.mappings():
             mappings.append(mapping)
             row = _without(plain(mapping), _MAPPING)
-            row["unhappy"] = mapping.unhappy[:_UNHAPPY]
+            for each in ("unhappy", "unhappy_connections"):
+                row[each] = row[each][:_UNHAPPY]
             self.mappings[mapping.name] = row
             self.pools[mapping.name] = [
                 (pool.query, pool.used) for pool in mapping.pools

@@ -9,7 +9,12 @@ from typing import Protocol
 
 from attrs import Factory, frozen
 
-from lbconsul.admin.http_status import HTTPStatus, HTTPUpstreamStatus, UnhappyStatus
+from lbconsul.admin.http_status import (
+    HTTPStatus,
+    HTTPUpstreamStatus,
+    UnhappyConnectionStatus,
+    UnhappyStatus,
+)
 from lbconsul.admin.why import Question, Why
 
 #: The version of the format of ``/status``: it grows if a name is removed, or means
@@ -161,6 +166,20 @@ class UpstreamStatus:
     connect_failures: int = 0
     #: How long connecting takes, a moving average; None before the first one.
     connect_time: float | None = None
+    #: Within how long half of its latest connects were over, and 99 of 100; None
+    #: before the first one.
+    connect_p50: float | None = None
+    connect_p99: float | None = None
+    #: The same of the first byte, after the client was accepted; in HTTP mode after the
+    #: request came.
+    first_byte_p50: float | None = None
+    first_byte_p99: float | None = None
+    #: Connects that failed, connections that it reset, and in HTTP mode requests that
+    #: it answered with 5xx or not at all, in the last minute.
+    failures_per_minute: float = 0.0
+    #: The last of these failures, whenever that was; empty if there was none.
+    last_error: str = ""
+    last_error_at: float | None = None
     #: None if the mapping is not in HTTP mode.
     http: HTTPUpstreamStatus | None = None
 
@@ -249,8 +268,11 @@ class MappingStatus:
     http: HTTPStatus | None = None
     request_first_byte_time: Histogram | None = None
     request_time: Histogram | None = None
-    #: The last fifty, the newest first.
+    #: Connections and requests that went wrong, since the start; the last fifty of
+    #: each, the newest first.
+    failed: int = 0
     unhappy: tuple[UnhappyStatus, ...] = ()
+    unhappy_connections: tuple[UnhappyConnectionStatus, ...] = ()
 
 
 @frozen(kw_only=True)

@@ -1,16 +1,24 @@
-"""Collects what is shown of a mapping's HTTP requests."""
+"""Collects what is shown of a mapping's requests, and of what went wrong."""
 
 from typing import Any
 
-from lbconsul.admin.http_status import HTTPStatus, HTTPUpstreamStatus, UnhappyStatus
+from lbconsul.admin.http_status import (
+    HTTPStatus,
+    UnhappyConnectionStatus,
+    UnhappyStatus,
+)
 from lbconsul.admin.status_model import Histogram
 from lbconsul.admin.upstream_id import upstream_id
 from lbconsul.balance.instance import Identity
 from lbconsul.process.clock import WallClock
-from lbconsul.stats.histogram import DurationHistogram, quantile
-from lbconsul.stats.http import CLASSES, FIRST_BYTE, HTTPUpstreamStats
+from lbconsul.stats.causes import cause_of
+from lbconsul.stats.histogram import DurationHistogram, quantiles
+from lbconsul.stats.http import CLASSES, FIRST_BYTE
 from lbconsul.stats.traffic import MappingTraffic
-from lbconsul.stats.unhappy import UnhappyRequest
+from lbconsul.stats.unhappy import UnhappyConnection, UnhappyRequest
+
+#: The quantiles that are shown: each second measurement, and 99 of 100, were within.
+FRACTIONS = (0.5, 0.99)
 
 
 def histogram_of(times: DurationHistogram) -> Histogram:
@@ -26,33 +34,22 @@ def http_fields(traffic: MappingTraffic, wall: WallClock) -> dict[str, Any]:
     http = traffic.stats.http
     if http is None:
         return {}
+    half, most = quantiles(FIRST_BYTE, http.recent, *FRACTIONS)
     return {
         "http": HTTPStatus(
-            requests=_by_class(http.classes),
+            requests=by_class(http.classes),
             active=traffic.active_requests,
             idle_connections=traffic.idle_connections,
             retries=http.retries,
             reused=http.reused,
             refused=dict(http.refused),
-            **_latest(http.recent),
+            first_byte_p50=half,
+            first_byte_p99=most,
         ),
         "request_first_byte_time": histogram_of(http.first_byte),
         "request_time": histogram_of(http.request),
         "unhappy": tuple(_unhappy(each, wall) for each in reversed(http.unhappy.last)),
     }
-
-
-def http_upstream_status(
-    traffic: MappingTraffic, identity: Identity
-) -> HTTPUpstreamStatus | None:
-    """The requests to one upstream; None: the mapping is not in HTTP mode."""
-    http = traffic.stats.http
-    if http is None:
-        return None
-    account = http.accounts.get(identity, _NOTHING)
-    return HTTPUpstreamStatus(
-        requests=_by_class(account.classes), **_latest(account.recent)
-    )
 
 
 def bytes_moved(traffic: MappingTraffic) -> tuple[int, int]:
@@ -63,25 +60,24 @@ def bytes_moved(traffic: MappingTraffic) -> tuple[int, int]:
     return stats.received + http.received, stats.sent + http.sent
 
 
-def bytes_of_requests(traffic: MappingTraffic, identity: Identity) -> tuple[int, int]:
-    """Bytes of requests from clients to an upstream, and from it to clients."""
+def unhappy_connections(
+    traffic: MappingTraffic, wall: WallClock
+) -> tuple[UnhappyConnectionStatus, ...]:
+    """The last connections that went wrong, the newest first."""
+    last = reversed(traffic.stats.unhappy.last)
+    return tuple(_unhappy_connection(each, wall) for each in last)
+
+
+def failed(traffic: MappingTraffic) -> int:
+    """How many connections and requests went wrong."""
     http = traffic.stats.http
-    account = _NOTHING if http is None else http.accounts.get(identity, _NOTHING)
-    return account.received, account.sent
+    requests = 0 if http is None else http.unhappy.total
+    return traffic.stats.unhappy.total + requests
 
 
-_NOTHING = HTTPUpstreamStats()
-
-
-def _by_class(counts: list[int]) -> dict[str, int]:
+def by_class(counts: list[int]) -> dict[str, int]:
+    """Requests by the names of their classes."""
     return dict(zip(CLASSES, counts, strict=True))
-
-
-def _latest(counts: list[int]) -> dict[str, float | None]:
-    return {
-        "first_byte_p50": quantile(FIRST_BYTE, counts, 0.5),
-        "first_byte_p99": quantile(FIRST_BYTE, counts, 0.99),
-    }
 
 
 def _unhappy(request: UnhappyRequest, wall: WallClock) -> UnhappyStatus:
@@ -92,7 +88,28 @@ def _unhappy(request: UnhappyRequest, wall: WallClock) -> UnhappyStatus:
         host=request.host,
         path=request.path,
         status=request.status,
-        upstream="" if request.upstream is None else upstream_id(*request.upstream),
+        upstream=_id(request.upstream),
         reason=request.reason,
+        cause=cause_of(request.reason, request.status),
         retries=request.retries,
     )
+
+
+def _unhappy_connection(
+    connection: UnhappyConnection, wall: WallClock
+) -> UnhappyConnectionStatus:
+    return UnhappyConnectionStatus(
+        time=wall.at(connection.time),
+        client=connection.client,
+        upstream=_id(connection.upstream),
+        termination=connection.termination,
+        cause=cause_of(connection.termination),
+        error=connection.error,
+        retries=connection.retries,
+        seconds=round(connection.seconds, 3),
+        count=connection.count,
+    )
+
+
+def _id(identity: Identity | None) -> str:
+    return "" if identity is None else upstream_id(*identity)

@@ -32,20 +32,20 @@ from lbconsul.errors import CannotOrder
 from lbconsul.gateway.certificate_status import CertificateRows
 from lbconsul.gateway.http_status import (
     bytes_moved,
-    bytes_of_requests,
+    failed,
     histogram_of,
     http_fields,
-    http_upstream_status,
+    unhappy_connections,
 )
 from lbconsul.gateway.interfaces import Gateway
 from lbconsul.gateway.readiness import reasons_not_ready
+from lbconsul.gateway.upstream_figures import upstream_figures
 from lbconsul.gateway.why import explain
 from lbconsul.process.clock import WallClock
 from lbconsul.process.reactor_lag import Lag
 from lbconsul.proxy.saturation import Full
 from lbconsul.proxy.targets import failover_spec
 from lbconsul.stats.traffic import MappingTraffic
-from lbconsul.stats.upstream import UpstreamStats
 from lbconsul.version import __version__
 
 if TYPE_CHECKING:
@@ -140,6 +140,8 @@ class StatusCollector:
             first_byte_time=histogram_of(stats.first_byte),
             connection_time=histogram_of(stats.connection),
             empty=self._gateway.availability.why(mapping),
+            failed=failed(traffic),
+            unhappy_connections=unhappy_connections(traffic, self._wall_of_traffic),
             **self._certificate_fields(mapping),
             **http_fields(traffic, self._wall_of_traffic),
         )
@@ -183,8 +185,6 @@ class StatusCollector:
             reason, since = _in_words(ejection, wall), wall.at(since)
         else:
             since = self._wall.at(since)
-        account = traffic.stats.accounts.get(identity, _NOTHING)
-        received, sent = bytes_of_requests(traffic, identity)
         return UpstreamStatus(
             id=upstream_id(*identity),
             datacenter=identity.datacenter,
@@ -198,12 +198,7 @@ class StatusCollector:
             reason=reason,
             since=since,
             open=upstream.load.open,
-            total=account.total,
-            bytes_received=account.received + received,
-            bytes_sent=account.sent + sent,
-            connect_failures=account.failures,
-            connect_time=account.connect_time or None,
-            http=http_upstream_status(traffic, identity),
+            **upstream_figures(traffic, identity, self._wall_of_traffic),
         )
 
     @property
@@ -258,9 +253,6 @@ class StatusCollector:
     def drain_gateway(self) -> None:
         """Drain the gateway and end it when nothing is open."""
         self._gateway.shut_down()
-
-
-_NOTHING = UpstreamStats()
 
 
 def _identity(upstream: str) -> Identity:

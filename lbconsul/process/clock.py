@@ -43,6 +43,11 @@ class WallClock:
     _wall: Callable[[], float] = time.time  # noqa: TID251
     _ahead: float | None = None
 
+    @property
+    def moment(self) -> float:
+        """The present moment of the monotonic clock."""
+        return self._seconds()
+
     def now(self) -> float:
         """The present time in seconds since the epoch."""
         return self.at(self._seconds())

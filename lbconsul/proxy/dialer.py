@@ -5,6 +5,7 @@ accepts, which makes a retry always safe.
 """
 
 import errno
+import os
 import socket
 from collections.abc import Callable
 from enum import Enum, auto
@@ -25,6 +26,7 @@ from lbconsul.net.sockets import STARVED, BareSocket
 from lbconsul.net.stream import Stream
 from lbconsul.proxy.retry import lease_next, lease_recovered, may_stay
 from lbconsul.proxy.wait_queue import WaitQueue
+from lbconsul.stats.causes import cause_of
 from lbconsul.stats.mapping import MappingStats
 from lbconsul.stats.termination import Termination
 
@@ -155,6 +157,7 @@ class DialAttempt:
         "_deadline",
         "_dialer",
         "_user",
+        "error",
         "is_reused",
         "lease",
         "reuse",
@@ -183,6 +186,8 @@ class DialAttempt:
         self.lease: Lease | None = None
         #: The upstreams that did not accept, once for each address that was tried.
         self.tried: list[Upstream] = []
+        #: Why the last one of them did not.
+        self.error = ""
         #: Gives a stream to an upstream that was left by another user, if there is one;
         #: and whether the stream is such a one.
         self.reuse: Callable[[Upstream], Stream | None] | None = None
@@ -371,11 +376,13 @@ class DialAttempt:
         elif code == errno.EADDRNOTAVAIL:
             # No local port is left for this upstream, or no local address of its
             # family: another upstream may work.
-            self._next(Termination.STARVED)
+            self._next(Termination.STARVED, os.strerror(code))
         else:
-            self._next(Termination.REFUSED)
+            self._next(Termination.REFUSED, os.strerror(code))
 
-    def _next(self, failing: Termination) -> None:
+    def _next(self, failing: Termination, error: str = "") -> None:
+        """Try another upstream, or this one again: its attempt failed."""
+        self.error = error or cause_of(failing.code)
         self._hang_up(_CHOOSING)
         assert self.lease is not None
         upstream = self.lease.upstream
@@ -388,7 +395,10 @@ class DialAttempt:
         if failing is not Termination.STARVED:
             if failed:
                 self.lease.showed(Outcome.REFUSED)
-            self._dialer.stats.failed(upstream.instance.identity)
+            dialer = self._dialer
+            dialer.stats.failed(
+                upstream.instance.identity, dialer.clock.seconds(), self.error
+            )
         silent = failing is Termination.CONNECT_TIMEOUT
         try:
             if may_stay(upstream, self.tried, self._attempts, silent=silent):

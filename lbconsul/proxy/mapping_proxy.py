@@ -14,14 +14,14 @@ from lbconsul.balance.weighted import Chance
 from lbconsul.config.model import Mapping
 from lbconsul.config.server_names import ServerNames
 from lbconsul.net.poller import Poller
-from lbconsul.net.sockets import BareSocket, reset_on_close
+from lbconsul.net.sockets import BareSocket, address_text, reset_on_close
 from lbconsul.net.splice import Pipes
 from lbconsul.net.sweeper import Sweeper, TimeSlicer
 from lbconsul.proxy.access_control import AccessControl
 from lbconsul.proxy.access_log import ConnectionLog, ConnectionWriter
 from lbconsul.proxy.client_info import ClientInfo
 from lbconsul.proxy.connection_limit import ConnectionLimit
-from lbconsul.proxy.dialer import Dialer
+from lbconsul.proxy.dialer import DialAttempt, Dialer
 from lbconsul.proxy.drain_manager import DrainManager, Session, least_recently_active
 from lbconsul.proxy.handshake_queue import HandshakeQueue
 from lbconsul.proxy.handshake_settings import HandshakeSettings, TLSAcceptor
@@ -32,6 +32,7 @@ from lbconsul.proxy.upstream_handshake import UpstreamHandshake
 from lbconsul.proxy.wait_queue import WaitQueue
 from lbconsul.stats.mapping import MappingStats
 from lbconsul.stats.termination import Termination
+from lbconsul.stats.unhappy import UnhappyConnection
 
 if TYPE_CHECKING:  # it takes memory that mappings of connections do without
     from lbconsul.http.fields import Fields
@@ -303,12 +304,29 @@ class MappingProxy:
         accepted_at: float,
         termination: Termination,
         info: ClientInfo | None = None,
-        *,
-        retries: int = 0,
+        dial: DialAttempt | None = None,
     ) -> None:
-        """Count and log a client that was closed without an upstream."""
+        """Count and log a client that was closed without an upstream.
+
+        `dial` is what looked for one; None: it did not come to that.
+        """
         self.stats.turned_away(termination.code)
-        self.log.tell(address, accepted_at, None, 0, 0, retries, termination, info)
+        tried = [] if dial is None else dial.tried
+        if termination.went_wrong:
+            now = self.clock.seconds()
+            error = dial.error if dial is not None else ""
+            self.stats.unhappy.note(
+                UnhappyConnection(
+                    now,
+                    address_text(address),
+                    tried[-1].instance.identity if tried else None,
+                    termination.code,
+                    error or (info.error if info is not None else ""),
+                    len(tried),
+                    now - accepted_at,
+                )
+            )
+        self.log.tell(address, accepted_at, None, 0, 0, len(tried), termination, info)
 
     def closed(self, session: Session) -> None:
         """Free the places of a session that ended."""

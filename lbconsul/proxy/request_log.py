@@ -20,10 +20,25 @@ from lbconsul.proxy.access_log import ConnectionWriter
 from lbconsul.proxy.answer_reasons import limits_of
 from lbconsul.proxy.client_info import facts_text
 from lbconsul.proxy.request_texts import RequestTexts
+from lbconsul.stats.causes import cause_of
 from lbconsul.stats.http import HTTPStats
 from lbconsul.stats.termination import Termination
 
 _DONE = Termination.DONE
+
+#: How a request ends if its upstream failed it; in due form with a server's error.
+_OF_UPSTREAM = frozenset(
+    {
+        Termination.DONE,
+        Termination.UPSTREAM_LEFT,
+        Termination.RESPONSE_TIMEOUT,
+        Termination.REQUEST_TIMEOUT,
+        Termination.BAD_RESPONSE,
+        Termination.BAD_BODY,
+        Termination.UPSTREAM_RESET,
+        Termination.HALF_CLOSED,
+    }
+)
 
 _TIMERS = "TR", "Tw", "Tc", "Tr", "Ta"
 
@@ -300,8 +315,12 @@ class RequestLog:
             return  # the client's own mistake, or it left
         texts.read(request.head, request.raw)
         method, _, rest = texts.line.partition(" ")
-        instance = _instance(request)
-        self._stats.unhappy.add(
+        instance, reason = _instance(request), request.reason or code
+        lease = request.lease
+        # What did not accept is counted by the dialer.
+        if lease is not None and termination in _OF_UPSTREAM:
+            self._stats.failed(lease.instance.identity, now, cause_of(reason, status))
+        self._stats.unhappy.note(
             now,
             texts.client,
             method,
@@ -309,7 +328,7 @@ class RequestLog:
             rest.rpartition(" ")[0],
             status,
             None if instance is None else instance.identity,
-            request.reason or code,
+            reason,
             request.retries,
         )
 

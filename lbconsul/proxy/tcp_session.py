@@ -7,7 +7,7 @@ from typing import cast
 
 from lbconsul.balance.upstream import Lease, Outcome
 from lbconsul.net.connect import has_left
-from lbconsul.net.sockets import BareSocket, unread
+from lbconsul.net.sockets import BareSocket, address_text, unread
 from lbconsul.net.stream import Stream
 from lbconsul.net.sweeper import Checkable
 from lbconsul.proxy.client_info import ClientInfo
@@ -16,8 +16,10 @@ from lbconsul.proxy.mapping_proxy import MappingProxy
 from lbconsul.proxy.relay import Relay
 from lbconsul.proxy.upstream_handshake import HandshakeDial, UpstreamHandshake
 from lbconsul.proxy.upstream_header import upstream_header
-from lbconsul.stats.mapping import FIRST_BYTE
+from lbconsul.stats.causes import cause_of
 from lbconsul.stats.termination import Termination
+from lbconsul.stats.unhappy import UnhappyConnection
+from lbconsul.stats.upstream import FIRST_BYTE, RECENT, UpstreamStats, halves
 
 #: In seconds.  An upstream that closes a connection sooner, without a byte, counts as
 #: an early close; a connection that lives longer counts as a success.
@@ -42,7 +44,7 @@ class SessionState(Enum):
 
 # Bound once: to read a member from its class takes 0.2 us in Python 3.11.
 _STARTING, _DIALING, _RELAYING, _OVER = SessionState
-_UPSTREAM_RESET = Termination.UPSTREAM_RESET
+_DONE, _UPSTREAM_RESET = Termination.DONE, Termination.UPSTREAM_RESET
 
 
 class TcpSession:
@@ -52,6 +54,7 @@ class TcpSession:
     """
 
     __slots__ = (
+        "_account",
         "_dial",
         "_expires",
         "_first_byte_by",
@@ -76,6 +79,8 @@ class TcpSession:
     _first_byte_by: float
     _retries: int
     lease: Lease
+    #: The statistics of the upstream.
+    _account: UpstreamStats
 
     #: What is known from the handshake; None: there was none.
     info: ClientInfo | None = None
@@ -190,12 +195,9 @@ class TcpSession:
     def on_failed(self, termination: Termination) -> None:
         """Close the client: no upstream was found, or none is needed any more."""
         proxy, dial = self._proxy, self._dial
-        retries = 0 if dial is None else len(dial.tried)
         self._leave_dial(_OVER)
         self.client.close()
-        proxy.not_served(
-            self.address, self.accepted_at, termination, self.info, retries=retries
-        )
+        proxy.not_served(self.address, self.accepted_at, termination, self.info, dial)
         proxy.closed(self)
 
     def on_starved(self) -> None:
@@ -223,7 +225,9 @@ class TcpSession:
             proxy.relaying, self, self.client, upstream, now
         )
         self.state = _RELAYING  # from here on the relay's end closes all
-        proxy.stats.connected(lease.upstream.instance.identity, now - since)
+        self._account = proxy.stats.connected(
+            lease.upstream.instance.identity, now - since
+        )
         # Without limits of its own the sweeper has no need of the session.
         checked: Checkable = relay
         if proxy.limits_sessions:
@@ -255,8 +259,13 @@ class TcpSession:
         proxy = self._proxy
         seconds, histogram = proxy.clock.seconds(), proxy.stats.first_byte
         seconds -= self.begun_at
-        histogram.counts[bisect_left(FIRST_BYTE, seconds)] += 1
+        index, account = bisect_left(FIRST_BYTE, seconds), self._account
+        histogram.counts[index] += 1
         histogram.sum += seconds
+        account.first_bytes[index] += 1
+        account.answered = answered = account.answered + 1
+        if not answered % RECENT:
+            account.first_bytes = halves(account.first_bytes)
         if self.lease.probing:
             self.lease.showed(Outcome.SUCCESS)
 
@@ -289,6 +298,8 @@ class TcpSession:
             now - self.accepted_at,
             termination.code,
         )
+        if termination is not _DONE:
+            self._note_unhappy(termination, now)
         if proxy.log.is_on:
             proxy.log.tell(
                 self.address,
@@ -301,6 +312,24 @@ class TcpSession:
                 self.info,
             )
         proxy.closed(self)
+
+    def _note_unhappy(self, termination: Termination, now: float) -> None:
+        """Keep the connection for the status, unless its client ended it."""
+        if not termination.went_wrong:
+            return
+        identity = self.lease.upstream.instance.identity
+        if termination is _UPSTREAM_RESET:
+            self._account.failed(now, cause_of(termination.code))
+        self._proxy.stats.unhappy.note(
+            UnhappyConnection(
+                now,
+                address_text(self.address),
+                identity,
+                termination.code,
+                retries=self._retries,
+                seconds=now - self.accepted_at,
+            )
+        )
 
     # What the connection shows of the upstream.
 

@@ -196,8 +196,9 @@ class HandshakeDial(DialAttempt):
         except BlockingIOError:
             self._wait()
         except OSError as error:
-            self._log_failure(error.strerror or str(error))
-            self._next(Termination.UPSTREAM_TLS_FAILED)
+            reason = error.strerror or str(error)
+            self._log_failure(reason)
+            self._next(Termination.UPSTREAM_TLS_FAILED, f"TLS: {reason}")
         else:
             super()._answered()
 

@@ -1,9 +1,11 @@
 """Histograms of durations, and what can be read from them."""
 
 from collections.abc import Sequence
-from itertools import accumulate
 
 from attrs import Factory, define
+
+#: Quantiles are microseconds at the finest.
+_DIGITS = 6
 
 
 @define(eq=False)
@@ -27,21 +29,27 @@ class DurationHistogram:
         self.sum += other.sum
 
 
-def quantile(
-    bounds: Sequence[float], counts: Sequence[int], fraction: float
-) -> float | None:
-    """The duration that `fraction` of all were within, in seconds.
+def quantiles(
+    bounds: Sequence[float], counts: Sequence[int], *fractions: float
+) -> list[float | None]:
+    """The durations that these fractions of all were within, in seconds.
 
-    Interpolated within its bucket, as Prometheus' histogram_quantile() does; the last
-    bound if it lies beyond.  None if nothing was counted.
+    The fractions rise.  Interpolated within a bucket, as Prometheus'
+    histogram_quantile() does; the last bound if it lies beyond.  None if nothing was
+    counted.
     """
     total = sum(counts)
     if not total:
-        return None
-    rank = fraction * total
-    lower = 0.0
-    for upper, count, within in zip(bounds, counts, accumulate(counts), strict=False):
-        if count and within >= rank:
-            return upper - (within - rank) / count * (upper - lower)
+        return [None] * len(fractions)
+    found: list[float | None] = []
+    lower, within = 0.0, 0
+    ranks = [fraction * total for fraction in fractions]
+    for upper, count in zip(bounds, counts, strict=False):
+        within += count
+        while count and within >= ranks[len(found)]:
+            part = (within - ranks[len(found)]) / count
+            found.append(round(upper - part * (upper - lower), _DIGITS))
+            if len(found) == len(ranks):
+                return found
         lower = upper
-    return bounds[-1]
+    return found + [bounds[-1]] * (len(ranks) - len(found))

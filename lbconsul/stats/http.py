@@ -6,13 +6,13 @@ Requests count by the class of their status, as Envoy's and HAProxy's counters d
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable
-from operator import add
 
 from attrs import Factory, define
 
 from lbconsul.balance.instance import Identity
 from lbconsul.stats.histogram import DurationHistogram
 from lbconsul.stats.unhappy import UnhappyRequests
+from lbconsul.stats.upstream import RECENT, Failures, halves, sums
 
 #: The classes of requests, in the order of their counts; by 100 of the status.  "other"
 #: is for requests that got no answer, and for a status of 600 and more.
@@ -24,10 +24,8 @@ FIRST_BYTE = (
 )  # fmt: skip
 REQUEST = (*FIRST_BYTE, 60.0, 300.0)
 
-#: Recent times are halved each time that this many more requests were answered, a power
-#: of two: they tell of the last one to two times as many.
-_RECENT_OF_UPSTREAM = 1024
-_RECENT_OF_MAPPING = 16_384
+#: As `RECENT`, of all upstreams of a mapping.
+_RECENT_OF_MAPPING = 16 * RECENT
 
 
 #: A request that is over: the instance whose answer it got, or None for an answer of
@@ -54,16 +52,22 @@ class HTTPUpstreamStats:
     #: answer, by `FIRST_BYTE`.
     answered: int = 0
     recent: list[int] = Factory(lambda: _zeros(len(FIRST_BYTE) + 1))
+    #: Of requests that were sent to it; None: there was none.
+    failing: Failures | None = None
     #: Whether it changed since the last `HTTPStats.take_changed`.
     is_changed: bool = False
 
     def add(self, other: "HTTPUpstreamStats") -> None:
         """Add the statistics of another process."""
-        self.classes = _sum(self.classes, other.classes)
+        self.classes = sums(self.classes, other.classes)
         self.received += other.received
         self.sent += other.sent
         self.answered += other.answered
-        self.recent = _sum(self.recent, other.recent)
+        self.recent = sums(self.recent, other.recent)
+        if other.failing is not None:
+            if self.failing is None:
+                self.failing = Failures()
+            self.failing.add(other.failing)
 
 
 @define(eq=False)
@@ -140,27 +144,39 @@ class HTTPStats:
                 self.recent[index] += 1
                 account.recent[index] += 1
                 account.answered = answered = account.answered + 1
-                if not answered % _RECENT_OF_UPSTREAM:
-                    account.recent = _halves(account.recent)
+                if not answered % RECENT:
+                    account.recent = halves(account.recent)
                 self.answered = answered = self.answered + 1
                 if not answered % _RECENT_OF_MAPPING:
-                    self.recent = _halves(self.recent)
+                    self.recent = halves(self.recent)
 
     def moved(self, identity: Identity, received: int, sent: int) -> None:
         """Bytes of a request that is not over yet: of a long upload or download."""
         self.received += received
         self.sent += sent
+        account = self._account(identity)
+        account.received += received
+        account.sent += sent
+
+    def failed(self, identity: Identity, now: float, error: str) -> None:
+        """An instance failed a request that was sent to it, for this reason."""
+        account = self._account(identity)
+        if account.failing is None:
+            account.failing = Failures()
+        account.failing.note(now, error)
+
+    def _account(self, identity: Identity) -> HTTPUpstreamStats:
+        """The account of an instance, for a caller that is about to change it."""
         account = self.accounts.get(identity)
         if account is None:
             account = self.accounts[identity] = HTTPUpstreamStats()
         account.is_changed = True
         self._changed.add(identity)
-        account.received += received
-        account.sent += sent
+        return account
 
-    def add(self, other: "HTTPStats") -> None:
-        """Add the statistics of another process."""
-        self.classes = _sum(self.classes, other.classes)
+    def add(self, other: "HTTPStats", *, with_accounts: bool = True) -> None:
+        """Add the statistics of another process, those of single instances included."""
+        self.classes = sums(self.classes, other.classes)
         self.received += other.received
         self.sent += other.sent
         self.retries += other.retries
@@ -169,13 +185,13 @@ class HTTPStats:
         self.first_byte.add(other.first_byte)
         self.request.add(other.request)
         self.answered += other.answered
-        self.recent = _sum(self.recent, other.recent)
-        for identity, account in other.accounts.items():
+        self.recent = sums(self.recent, other.recent)
+        self.unhappy.add(other.unhappy)
+        for identity, account in other.accounts.items() if with_accounts else ():
             mine = self.accounts.get(identity)
             if mine is None:
                 mine = self.accounts[identity] = HTTPUpstreamStats()
             mine.add(account)
-        self.unhappy.add_all(other.unhappy.last)
 
     def keep_only(self, is_known: Callable[[Identity], bool]) -> None:
         """Drop the accounts of instances that are not known."""
@@ -198,11 +214,3 @@ class HTTPStats:
             account.is_changed = False
         self._changed, self._is_changed = set(), False
         return changed
-
-
-def _sum(one: list[int], other: list[int]) -> list[int]:
-    return list(map(add, one, other))
-
-
-def _halves(counts: list[int]) -> list[int]:
-    return [count // 2 for count in counts]

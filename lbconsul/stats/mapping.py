@@ -10,13 +10,16 @@ from attrs import Factory, define
 from lbconsul.balance.instance import Identity
 from lbconsul.stats.histogram import DurationHistogram
 from lbconsul.stats.http import HTTPStats
-from lbconsul.stats.upstream import UpstreamStats
+from lbconsul.stats.unhappy import UnhappyConnections
+from lbconsul.stats.upstream import (
+    CONNECT,
+    FIRST_BYTE,
+    RECENT,
+    UpstreamStats,
+    halves,
+)
 
-#: Upper bounds of the histograms, in seconds.
-CONNECT = (
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
-)  # fmt: skip
-FIRST_BYTE = (*CONNECT[1:], 10.0)
+#: Upper bounds of the histogram of whole connections, in seconds.
 CONNECTION = (
     0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 3600.0, 14400.0,
 )  # fmt: skip
@@ -48,6 +51,7 @@ class MappingStats:
     first_byte: DurationHistogram = Factory(lambda: DurationHistogram(FIRST_BYTE))
     connection: DurationHistogram = Factory(lambda: DurationHistogram(CONNECTION))
     accounts: dict[Identity, UpstreamStats] = Factory(dict)
+    unhappy: UnhappyConnections = Factory(UnhappyConnections)
     #: Of HTTP requests; None: the mapping is not in HTTP mode.
     http: HTTPStats | None = None
     #: The instances whose accounts changed since the last `take_changed`.
@@ -73,20 +77,25 @@ class MappingStats:
             account = self.accounts[identity] = UpstreamStats()
         return account
 
-    def connected(self, identity: Identity, seconds: float) -> None:
-        """An instance accepted a connection after `seconds`."""
+    def connected(self, identity: Identity, seconds: float) -> UpstreamStats:
+        """An instance accepted a connection after `seconds`; returns its account."""
         # `account`, without the call: each connection pays for it.
         histogram, account = self.connect, self.accounts.get(identity)
-        histogram.counts[bisect_left(CONNECT, seconds)] += 1
+        index = bisect_left(CONNECT, seconds)
+        histogram.counts[index] += 1
         histogram.sum += seconds
         if account is None:
             account = self.accounts[identity] = UpstreamStats()
         self._changed.add(identity)
-        account.total += 1
-        if account.total == 1:
+        account.connects[index] += 1
+        account.total = total = account.total + 1
+        if total == 1:
             account.connect_time = seconds
         else:
             account.connect_time += _LATEST * (seconds - account.connect_time)
+            if not total % RECENT:
+                account.connects = halves(account.connects)
+        return account
 
     @property
     def is_answered(self) -> bool:
@@ -97,9 +106,11 @@ class MappingStats:
         answered = sum(self.first_byte.counts)
         return answered > _ANSWERED * sum(self.connect.counts)
 
-    def failed(self, identity: Identity) -> None:
-        """An instance did not accept a connection."""
-        self.account(identity).failures += 1
+    def failed(self, identity: Identity, now: float, error: str) -> None:
+        """An instance did not accept a connection, for this reason."""
+        account = self.account(identity)
+        account.failures += 1
+        account.failed(now, error)
 
     def turned_away(self, ending: str) -> None:
         """A client's connection ended before it had an upstream."""
@@ -139,8 +150,8 @@ class MappingStats:
         account.received += received
         account.sent += sent
 
-    def add(self, other: "MappingStats") -> None:
-        """Add the statistics of another process."""
+    def add(self, other: "MappingStats", *, with_accounts: bool = True) -> None:
+        """Add the statistics of another process, those of single instances included."""
         self.accepted += other.accepted
         self.received += other.received
         self.sent += other.sent
@@ -148,13 +159,14 @@ class MappingStats:
         self.connect.add(other.connect)
         self.first_byte.add(other.first_byte)
         self.connection.add(other.connection)
-        for identity, account in other.accounts.items():
+        self.unhappy.add(other.unhappy)
+        if other.http is not None:
+            self.use_http().add(other.http, with_accounts=with_accounts)
+        for identity, account in other.accounts.items() if with_accounts else ():
             mine = self.accounts.get(identity)
             if mine is None:
                 mine = self.accounts[identity] = UpstreamStats()
             mine.add(account)
-        if other.http is not None:
-            self.use_http().add(other.http)
 
     def tidy(self, is_known: Callable[[Identity], bool]) -> None:
         """Once there are many accounts, drop those of unknown instances.

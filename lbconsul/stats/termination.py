@@ -13,8 +13,15 @@ class Termination(Enum):
     #: The two letters.  To read `value` costs two calls in Python 3.11.
     code: str
 
+    #: Whether a client was failed: by the gateway, an upstream, a limit or a rule.
+    #: Not if the client itself went away, unless it had to wait, nor if the operator
+    #: wants such ends.
+    went_wrong: bool
+
     def __init__(self, code: str) -> None:
         self.code = code
+        of_client = code[0] == "C" and code not in ("CC", "CQ")
+        self.went_wrong = not of_client and code not in ("--", "KA", "KB")
 
     #: Both sides sent all their data and closed.
     DONE = "--"

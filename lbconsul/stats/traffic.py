@@ -7,7 +7,9 @@ from attrs import Factory, define
 
 from lbconsul.balance.instance import Identity
 from lbconsul.balance.outlier import Ejection
+from lbconsul.stats.http import HTTPUpstreamStats
 from lbconsul.stats.mapping import MappingStats
+from lbconsul.stats.upstream import UpstreamStats, total_of
 
 
 @define(eq=False)
@@ -15,6 +17,9 @@ class MappingTraffic:
     """The statistics and the state of one mapping, in one process or in all."""
 
     stats: MappingStats = Factory(MappingStats)
+    #: What `stats` sums up, except its accounts: of 10,000 instances those would take
+    #: too long at once.  Empty: it is no sum.
+    parts: tuple[MappingStats, ...] = ()
     #: Clients that wait for an upstream.
     queued: int = 0
     #: In HTTP mode: requests that are not over, and connections to upstreams that are
@@ -34,6 +39,17 @@ class MappingTraffic:
             self.queued or self.ejected or self.active_requests or self.idle_connections
         )
 
+    def account(self, identity: Identity) -> UpstreamStats:
+        """The statistics of one instance, over all processes."""
+        found = [each.accounts.get(identity) for each in self.parts or (self.stats,)]
+        return total_of(found, UpstreamStats)
+
+    def http_account(self, identity: Identity) -> HTTPUpstreamStats:
+        """The same of its HTTP requests."""
+        every = [each.http for each in self.parts or (self.stats,)]
+        found = [each.accounts.get(identity) for each in every if each is not None]
+        return total_of(found, HTTPUpstreamStats)
+
     def close(self, ending: str) -> MappingStats:
         """The process died: count its open connections under `ending`.
 
@@ -43,6 +59,7 @@ class MappingTraffic:
         were_open = stats.accepted - stats.endings.total()
         if were_open > 0:
             stats.endings[ending] += were_open
+            stats.unhappy.total += were_open
         return stats
 
     @classmethod
@@ -50,7 +67,8 @@ class MappingTraffic:
         """The traffic of many processes together."""
         total = cls()
         for each in many:
-            total.stats.add(each.stats)
+            total.stats.add(each.stats, with_accounts=False)
+            total.parts += each.parts or (each.stats,)
             total.queued += each.queued
             total.active_requests += each.active_requests
             total.idle_connections += each.idle_connections

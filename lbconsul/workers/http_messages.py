@@ -6,10 +6,13 @@ Counters are sent as they stand; of accounts and of unhappy requests those that 
 from collections import Counter
 from typing import Any
 
+from attrs import astuple
+
 from lbconsul.balance.instance import Identity
 from lbconsul.stats.http import HTTPStats, HTTPUpstreamStats
 from lbconsul.stats.traffic import MappingTraffic
 from lbconsul.stats.unhappy import UnhappyRequest
+from lbconsul.stats.upstream import Failures
 
 _COUNTERS = ("received", "sent", "retries", "reused", "answered")
 _LISTS = ("classes", "recent")
@@ -26,7 +29,8 @@ def http_changes_of(http: HTTPStats, traffic: MappingTraffic) -> dict[str, Any]:
         **{name: getattr(traffic, name) for name in _GAUGES},
         "refused": dict(http.refused),
         "accounts": [
-            [*identity, a.classes, a.received, a.sent, a.answered, a.recent]
+            [*identity, a.classes, a.received, a.sent, a.answered, a.recent,
+             write_failures(a.failing)]
             for identity, a in http.take_changed().items()
         ],
         "unhappy": [
@@ -34,6 +38,7 @@ def http_changes_of(http: HTTPStats, traffic: MappingTraffic) -> dict[str, Any]:
              each.upstream, each.reason, each.retries]
             for each in http.unhappy.take_new()
         ],
+        "unhappy_total": http.unhappy.total,
     }  # fmt: skip
 
 
@@ -46,11 +51,11 @@ def apply_http_changes(traffic: MappingTraffic, changes: dict[str, Any]) -> None
     for name in _COUNTERS:
         setattr(http, name, int(changes[name]))
     for name in _LISTS:
-        setattr(http, name, _counts(changes[name], getattr(http, name)))
+        setattr(http, name, read_counts(changes[name], getattr(http, name)))
     for name in _HISTOGRAMS:
         histogram = getattr(http, name)
         counts, total = changes[name]
-        histogram.counts = _counts(counts, histogram.counts)
+        histogram.counts = read_counts(counts, histogram.counts)
         histogram.sum = float(total)
     for name in _GAUGES:
         setattr(traffic, name, int(changes[name]))
@@ -60,22 +65,49 @@ def apply_http_changes(traffic: MappingTraffic, changes: dict[str, Any]) -> None
         http.accounts[Identity(datacenter, node, service_id)] = _account(*figures)
     for each in changes["unhappy"]:
         http.unhappy.put(_request(*each))
+    http.unhappy.total = int(changes["unhappy_total"])
 
 
-def _counts(counts: list[Any], like: list[int]) -> list[int]:
+def read_counts(counts: list[Any], like: list[int]) -> list[int]:
+    """Counts of another process, of as many kinds as `like`.
+
+    :raises Exception: they are malformed; the type depends on the fault.
+    """
     if len(counts) != len(like):
         raise ValueError(f"{len(counts)} counts instead of {len(like)}")
     return [int(each) for each in counts]
 
 
+def write_failures(failing: Failures | None) -> list[Any] | None:
+    """The failures of an instance as JSON values."""
+    return None if failing is None else list(astuple(failing))
+
+
+def read_failures(values: list[Any] | None) -> Failures | None:
+    """What `write_failures` wrote.
+
+    :raises Exception: it is malformed; the type depends on the fault.
+    """
+    if values is None:
+        return None
+    minute, count, before, at, error = values
+    return Failures(int(minute), int(count), int(before), float(at), str(error))
+
+
 def _account(
-    classes: list[Any], received: int, sent: int, answered: int, recent: list[Any]
+    classes: list[Any],
+    received: int,
+    sent: int,
+    answered: int,
+    recent: list[Any],
+    failing: list[Any] | None,
 ) -> HTTPUpstreamStats:
     account = HTTPUpstreamStats(
         received=int(received), sent=int(sent), answered=int(answered)
     )
-    account.classes = _counts(classes, account.classes)
-    account.recent = _counts(recent, account.recent)
+    account.classes = read_counts(classes, account.classes)
+    account.recent = read_counts(recent, account.recent)
+    account.failing = read_failures(failing)
     return account
 
 

@@ -12,8 +12,15 @@ from lbconsul.balance.outlier import Ejection
 from lbconsul.stats.histogram import DurationHistogram
 from lbconsul.stats.mapping import MappingStats
 from lbconsul.stats.traffic import MappingTraffic
+from lbconsul.stats.unhappy import UnhappyConnection
 from lbconsul.stats.upstream import UpstreamStats
-from lbconsul.workers.http_messages import apply_http_changes, http_changes_of
+from lbconsul.workers.http_messages import (
+    apply_http_changes,
+    http_changes_of,
+    read_counts,
+    read_failures,
+    write_failures,
+)
 from lbconsul.workers.messages import TRAFFIC
 
 _HISTOGRAMS = ("connect", "first_byte", "connection")
@@ -51,9 +58,22 @@ def changes_of(traffic: MappingTraffic) -> dict[str, Any]:
         "endings": dict(stats.endings),
         **{name: [each.counts, each.sum] for name, each in times},
         "accounts": [
-            [*identity, a.total, a.received, a.sent, a.failures, a.connect_time]
+            [
+                *identity,
+                [a.total, a.received, a.sent, a.failures, a.connect_time],
+                a.connects,
+                a.first_bytes,
+                a.answered,
+                write_failures(a.failing),
+            ]
             for identity, a in stats.take_changed().items()
         ],
+        "unhappy": [
+            [each.time, each.client, each.upstream, each.termination, each.error,
+             each.retries, each.seconds, each.count]
+            for each in stats.unhappy.take_new()
+        ],
+        "unhappy_total": stats.unhappy.total,
         "queued": traffic.queued,
         "ejected": [
             [number, *identity, each.reason, each.since, each.until, since]
@@ -61,7 +81,7 @@ def changes_of(traffic: MappingTraffic) -> dict[str, Any]:
         ],
         "used": sorted(traffic.used),
         **({"http": http} if http else {}),  # others do not pay for it
-    }
+    }  # fmt: skip
 
 
 def apply_changes(traffic: MappingTraffic, changes: dict[str, Any]) -> None:
@@ -96,8 +116,43 @@ def _apply_stats(stats: MappingStats, changes: dict[str, Any]) -> None:
         if len(counts) != len(times.counts):
             raise ValueError(f"{len(counts)} counts of {name}")
         times.counts, times.sum = [int(each) for each in counts], float(total)
-    for datacenter, node, service_id, *numbers in changes["accounts"]:
-        total, received, sent, failures, connect_time = numbers
-        stats.accounts[Identity(datacenter, node, service_id)] = UpstreamStats(
-            int(total), int(received), int(sent), int(failures), float(connect_time)
-        )
+    for datacenter, node, service_id, *figures in changes["accounts"]:
+        stats.accounts[Identity(datacenter, node, service_id)] = _account(*figures)
+    for each in changes["unhappy"]:
+        stats.unhappy.put(_connection(*each))
+    stats.unhappy.total = int(changes["unhappy_total"])
+
+
+def _account(
+    numbers: list[Any],
+    connects: list[Any],
+    first_bytes: list[Any],
+    answered: int,
+    failing: list[Any] | None,
+) -> UpstreamStats:
+    total, received, sent, failures, connect_time = numbers
+    account = UpstreamStats(
+        int(total), int(received), int(sent), int(failures), float(connect_time)
+    )
+    account.connects = read_counts(connects, account.connects)
+    account.first_bytes = read_counts(first_bytes, account.first_bytes)
+    account.answered = int(answered)
+    account.failing = read_failures(failing)
+    return account
+
+
+def _connection(
+    time: float,
+    client: str,
+    upstream: list[str] | None,
+    termination: str,
+    error: str,
+    retries: int,
+    seconds: float,
+    count: int,
+) -> UnhappyConnection:
+    identity = None if upstream is None else Identity(*map(str, upstream))
+    return UnhappyConnection(
+        float(time), str(client), identity, str(termination), str(error),
+        int(retries), float(seconds), int(count),
+    )  # fmt: skip

@@ -53,7 +53,7 @@ def test_many_mappings() -> None:
     assert watches == [each.query for each in source.watch_list]
     mappings = [row["name"] for each in told for row in each.get("mappings", [])]
     assert mappings == [each.name for each in source.mapping_list]
-    assert max(len(each.get("mappings", [])) for each in told) == 64
+    assert max(len(each.get("mappings", [])) for each in told) == 48
     source.mapping_list[299] = evolve(source.mapping_list[299], accepted=9)
     _, late = _delta(_look(source), look)
     assert late == {"mappings": [{"name": "299:web", "accepted": 9}]}

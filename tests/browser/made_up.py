@@ -35,6 +35,7 @@ from tests.support.fake_source import (
     certificate,
     fake_source,
     unhappy,
+    unhappy_connection,
     upstream,
 )
 from tests.support.loopback import PATIENCE
@@ -142,6 +143,16 @@ class Orders:
             new = unhappy(path=path, time=self.source.clock())
             last = (new, *mapping.unhappy)[:50]
             mapping = evolve(mapping, unhappy=last)
+        self.source.mapping_list = [mapping, *others]
+
+    def fail_connections(self, rows: list[dict[str, Any]]) -> None:
+        """Connections of the first mapping went wrong, one after the other."""
+        mapping, *others = self.source.mapping_list
+        for row in rows:
+            new = unhappy_connection(**{"time": self.source.clock(), **row})
+            last = (new, *mapping.unhappy_connections)[:50]
+            failed = mapping.failed + new.count
+            mapping = evolve(mapping, unhappy_connections=last, failed=failed)
         self.source.mapping_list = [mapping, *others]
 
     def ask(self, count: int) -> None:

@@ -16,12 +16,8 @@ def test_figures_of_requests(browser: Browser, start: Start) -> None:
     ):  # fmt: skip
         assert words in line
     assert "requests a second" in browser.text(".lane .figures")
-    row = browser.row("web-1")
-    assert "2.0 ms" in row
-    assert "50 ms" in row
     browser.click_in_row("web-1", ".name")
     browser.wait_text(".details", "100 2xx · 2 5xx")
-    assert "p50 2.0 ms, p99 50 ms" in browser.text(".details")
     assert browser.console() == []
 
 
@@ -55,7 +51,8 @@ def test_last_unhappy_requests(browser: Browser, start: Start) -> None:
     browser.wait_text(".unhappy summary", "Last unhappy requests: 6")
     browser.wait_text(".unhappy tbody tr", "/2")
     table = browser.text(".unhappy")
-    for words in ("/<b>markup</b>", "/0", "/basket", "/cart", "no answer"):
+    cause = "the upstream closed the connection before it answered (SH)"
+    for words in ("/<b>markup</b>", "/0", "/basket", "/cart", "no answer", cause):
         assert words in table
     assert browser.console() == []
 
@@ -66,7 +63,7 @@ def test_other_mappings(browser: Browser, start: Start) -> None:
     gateway = start()
     browser.open_live(gateway.url)
     browser.wait_text(".lane", "new a second")
-    for selector in (".lane .requests", ".lane .asked", ".unhappy", ".row .slow"):
+    for selector in (".lane .requests", ".lane .asked", ".unhappy"):
         assert browser.text(selector) == ""
     assert "New" in browser.text(".row.head")
     gateway.say("speak_http")

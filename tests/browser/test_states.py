@@ -193,3 +193,47 @@ def test_certificates(browser: Browser, start: Start) -> None:
     assert "no key." in browser.text(".banner")
     gateway.say("certify", [{}], "")
     browser.wait("return document.querySelector('.banner') === null")
+
+
+def test_connections_that_went_wrong(browser: Browser, start: Start) -> None:
+    """Each with its client, what was tried and the cause in words, the newest first."""
+    gateway = start()
+    browser.open_live(gateway.url)
+    gateway.say("fail_connections", [{"client": "192.0.2.9:5", "retries": 2}])
+    browser.wait_text(".unhappy summary", "Last unhappy connections: 1")
+    browser.click(".unhappy:not([hidden]) summary")
+    browser.wait_text(".unhappy", "no upstream accepted the connection")
+    cause = "no upstream accepted the connection: Connection refused (SC)"
+    table = browser.text(".unhappy:not([hidden])")
+    for words in (cause, "192.0.2.9:5", "web-1@node-01", "2"):
+        assert words in table
+    more = [{"client": f"192.0.2.{number}:5"} for number in range(3)]
+    gateway.say("fail_connections", [*more, {"error": "<b>x</b>", "count": 12}])
+    browser.wait_text(".unhappy summary", "Last unhappy connections: 5")
+    browser.wait_text(".unhappy:not([hidden]) tbody tr", "<b>x</b>")
+    first = browser.text(".unhappy:not([hidden]) tbody tr")
+    assert "\N{MULTIPLICATION SIGN}12" in first
+    assert browser.console() == []
+
+
+def test_an_upstream_that_fails(browser: Browser, start: Start) -> None:
+    """Its failures a minute and the last error stand beside it, its times in a row."""
+    gateway = start()
+    fields = {
+        "failures_per_minute": 12.0, "last_error": "Connection refused",
+        "last_error_at": time.time(), "connect_p50": 0.0004, "connect_p99": 0.012,
+        "first_byte_p50": 0.002, "first_byte_p99": 0.05,
+    }  # fmt: skip
+    gateway.say("alter", "web-1", "", fields)
+    browser.open_live(gateway.url)
+    browser.wait_text(".failing:not([hidden])", "12 failures a minute")
+    row = browser.row("web-1")
+    for words in ("12 failures a minute: Connection refused", "2.0 ms", "50 ms"):
+        assert words in row
+    browser.click_in_row("web-1", ".name")
+    browser.wait_text(".details", "Connection refused (")
+    details = browser.text(".details")
+    for words in ("p50 0.4 ms, p99 12 ms", "p50 2.0 ms, p99 50 ms"):
+        assert words in details
+    gateway.say("alter", "web-1", "", {"failures_per_minute": 0.0})
+    browser.wait("return document.querySelector('.failing:not([hidden])') === null")

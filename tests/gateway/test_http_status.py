@@ -1,6 +1,7 @@
 """What is shown of a gateway's HTTP requests."""
 
 from lbconsul.stats.traffic import MappingTraffic
+from lbconsul.stats.unhappy import UnhappyConnection
 from tests.gateway.test_status import A_ID, A, StatusStage
 from tests.support.instances import an_instance
 
@@ -16,8 +17,8 @@ def _stage() -> StatusStage:
     http.exchanged(None, 503, -1.0, 0.0, 1, 2)
     http.retries, http.reused = 3, 1
     http.refused["SC"] += 1
-    http.unhappy.add(1000.0, "192.0.2.1:7", "GET", "h", "/a?b", 500, A, "--", 2)
-    http.unhappy.add(1001.0, "192.0.2.1:7", "GET", "h", "/c", 503, None, "SC")
+    http.unhappy.note(1000.0, "192.0.2.1:7", "GET", "h", "/a?b", 500, A, "--", 2)
+    http.unhappy.note(1001.0, "192.0.2.1:7", "GET", "h", "/c", 503, None, "SC")
     traffic.active_requests, traffic.idle_connections = 4, 5
     traffic.stats.moved(A, 1000, 2000)  # of an upgraded connection
     return stage
@@ -54,6 +55,24 @@ def test_unhappy() -> None:
     assert (first.time, first.path, first.upstream) == (1500, "/a", A_ID)
     assert (first.method, first.host, first.client) == ("GET", "h", "192.0.2.1:7")
     assert (first.reason, first.retries) == ("--", 2)
+    assert first.cause == "the upstream answered 500"
+    assert mapping.failed == 2
+
+
+def test_unhappy_connections() -> None:
+    """So it is with connections, whose code is shown in words, too."""
+    stage = _stage()
+    unhappy = stage.data_plane.told.stats.unhappy
+    for time, upstream in ((1000.0, A), (1001.5, None)):
+        unhappy.note(UnhappyConnection(time, "c:1", upstream, "SC", "why", 3, 0.01234))
+    stage.ahead = 500.0
+    [mapping] = stage.collector.mappings()
+    last, first = mapping.unhappy_connections
+    assert (last.time, last.upstream, first.upstream) == (1501.5, "", A_ID)
+    assert (last.cause, last.error, last.retries) == (
+        "no upstream accepted the connection", "why", 3,
+    )  # fmt: skip
+    assert (last.seconds, last.count, mapping.failed) == (0.012, 1, 4)
 
 
 def test_upstreams() -> None:

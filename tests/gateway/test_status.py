@@ -361,7 +361,7 @@ class TestUpstreams:
         shown.answer(an_instance("a", weight=3, tags=["v2"], reason="fine"))
         stats = shown.data_plane.told.stats
         stats.connected(A, 0.5)
-        stats.failed(A)
+        stats.failed(A, 90.0, "refused")
         stats.over(A, 10, 20, 1.0, "--")
         stats.moved(A, 1, 2)
         assert shown.upstream() == UpstreamStatus(
@@ -381,6 +381,10 @@ class TestUpstreams:
             bytes_sent=22,
             connect_failures=1,
             connect_time=0.5,
+            connect_p50=0.375,
+            connect_p99=0.4975,
+            last_error="refused",
+            last_error_at=90.0,
         )
 
     def test_nothing_yet(self) -> None:

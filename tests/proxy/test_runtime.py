@@ -180,7 +180,7 @@ def test_who_is_gone() -> None:
     made = runtime()
     figures = made.make(MAPPING, OBSERVER).stats
     for number in range(CROWD + 1):
-        figures.failed(instance(str(number), 80).identity)
+        figures.failed(instance(str(number), 80).identity, 1.0, "")
     made.registry.replace(WEB.query, [instance("7", 80)])
     made.start()
     made.reactor.advance(EVERY)

@@ -241,15 +241,24 @@ class TestEnds:
         reset(client)
         assert was_reset(upstream)
         proxy.wait_until_open(0)
+        assert proxy.mapped.stats.unhappy.total == 0
 
     def test_upstream_resets(
         self, proxy: RunningProxy, server: socket.socket, held: ExitStack
     ) -> None:
         """An upstream's reset is the client's reset."""
         client, upstream = joined(proxy, server, held)
+        name = "{}:{}".format(*client.getsockname())
         reset(upstream)
         assert was_reset(client)
         proxy.wait_until_open(0)
+        (bad,) = proxy.mapped.stats.unhappy.last
+        assert (bad.client, bad.termination, bad.retries) == (name, "SD", 0)
+        (account,) = proxy.mapped.stats.accounts.values()
+        assert bad.upstream in proxy.mapped.stats.accounts
+        assert (sum(account.first_bytes), sum(account.connects)) == (1, 1)
+        assert account.failing is not None
+        assert account.failing.error == "the upstream reset the connection"
 
     def test_reset_does_not_hurt_the_next_client(
         self, proxy: RunningProxy, server: socket.socket, held: ExitStack
@@ -363,6 +372,30 @@ class TestBalance:
         """A client of a service without upstreams is let go."""
         with RunningProxy() as proxy:
             assert proxy.connect().recv(1) == b""
+            (bad,) = proxy.mapped.stats.unhappy.last
+        assert (bad.termination, bad.upstream, bad.error) == ("SC", None, "")
+
+    def test_all_refuse(self, held: ExitStack) -> None:
+        """
+        A client for which no upstream accepted is kept with what was tried and why that
+        failed.
+        """
+        ports = [held.enter_context(refusing()) for _ in "ab"]
+        named = [instance(name, port) for name, port in zip("ab", ports, strict=True)]
+        with RunningProxy(*named) as proxy:
+            assert proxy.connect().recv(1) == b""
+            (bad,) = proxy.mapped.stats.unhappy.last
+            accounts = proxy.mapped.stats.accounts
+        assert (bad.termination, bad.error, bad.retries) == (
+            "SC", "Connection refused", 2,
+        )  # fmt: skip
+        assert bad.upstream in {each.identity for each in named}
+        assert bad.client.startswith("127.0.0.1:")
+        for account in accounts.values():
+            assert account.failing is not None
+            assert (account.failing.count, account.failing.error) == (
+                1, "Connection refused",
+            )  # fmt: skip
 
 
 def drain(server: socket.socket, held: ExitStack) -> int:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lbconsul.stats.histogram import DurationHistogram, quantile
+from lbconsul.stats.histogram import DurationHistogram, quantiles
 
 
 def test_add() -> None:
@@ -32,4 +32,11 @@ def test_quantile(counts: list[int], fraction: float, expected: float | None) ->
     A quantile lies within its bucket in proportion, and durations beyond the last bound
     count as that.
     """
-    assert quantile((1.0, 3.0), counts, fraction) == pytest.approx(expected)
+    assert quantiles((1.0, 3.0), counts, fraction) == [pytest.approx(expected)]
+
+
+def test_several_quantiles() -> None:
+    """Several quantiles may lie in one bucket, and beyond the last bound."""
+    assert quantiles((1.0, 3.0), [10, 0, 0], 0.5, 0.75) == [0.5, 0.75]
+    assert quantiles((1.0, 3.0), [5, 0, 5], 0.5, 0.9, 0.99) == [1.0, 3.0, 3.0]
+    assert quantiles((1.0, 3.0), [0, 0, 0], 0.5, 0.99) == [None, None]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lbconsul.stats.histogram import quantile
+from lbconsul.stats.histogram import quantiles
 from lbconsul.stats.http import CLASSES, FIRST_BYTE, REQUEST, HTTPStats
 from tests.support.instances import an_identity
 
@@ -69,7 +69,7 @@ class TestRecent:
             stats.exchanged(A, 200, 0.0009, 0.001, 0, 0)
         for _ in range(5_000):
             stats.exchanged(A, 200, 0.9, 1.0, 0, 0)
-        recent = quantile(FIRST_BYTE, stats.accounts[A].recent, 0.5)
+        (recent,) = quantiles(FIRST_BYTE, stats.accounts[A].recent, 0.5)
         assert recent is not None
         assert recent > 0.5
         assert stats.accounts[A].answered == stats.answered == 105_000
@@ -89,7 +89,7 @@ class TestSum:
             stats.retries += 1
             stats.reused += 2
             stats.refused["no-route"] += 1
-            stats.unhappy.add(1.0, "c", "GET", "h", "/", 503, None, "SC")
+            stats.unhappy.note(1.0, "c", "GET", "h", "/", 503, None, "SC")
         other.exchanged(B, 502, -1.0, 0.2, 1, 1)
         one.add(other)
         assert (one.retries, one.reused) == (2, 4)

@@ -6,16 +6,15 @@ import pytest
 from attrs import astuple
 
 from lbconsul.balance.instance import Identity
-from lbconsul.stats.mapping import (
-    CONNECT,
-    CONNECTION,
-    CROWD,
-    FIRST_BYTE,
-    MappingStats,
-)
+from lbconsul.stats.mapping import CONNECTION, CROWD, MappingStats
+from lbconsul.stats.upstream import CONNECT, FIRST_BYTE, RECENT, UpstreamStats
 from tests.support.instances import an_identity
 
 A, B = an_identity("a"), an_identity("b")
+
+
+def _counters(account: UpstreamStats) -> tuple[float, ...]:
+    return astuple(account)[:5]
 
 
 class TestTimes:
@@ -47,7 +46,7 @@ class TestCounts:
         """A connection counts for its mapping and for its instance."""
         figures = MappingStats()
         figures.accepted += 3
-        figures.failed(A)
+        figures.failed(A, 90.0, "refused")
         figures.connected(B, 0.25)
         figures.first_byte.counts[-2] += 1
         figures.moved(B, 4, 1500)
@@ -55,8 +54,8 @@ class TestCounts:
         figures.turned_away("SC")
         assert figures.endings == {"--": 1, "SC": 1}
         assert (figures.received, figures.sent) == (10, 2000)
-        assert astuple(figures.accounts[A]) == (0, 0, 0, 1, 0.0)
-        assert astuple(figures.accounts[B]) == (1, 10, 2000, 0, 0.25)
+        assert _counters(figures.accounts[A]) == (0, 0, 0, 1, 0.0)
+        assert _counters(figures.accounts[B]) == (1, 10, 2000, 0, 0.25)
         assert (figures.connect.sum, figures.connection.sum) == (0.25, 7.0)
 
     def test_connection_of_http_mode(self) -> None:
@@ -77,16 +76,28 @@ class TestCounts:
             figures.connected(A, 3.0)
         assert figures.accounts[A].connect_time == pytest.approx(3.0, abs=0.001)
 
+    def test_latest_connects(self) -> None:
+        """Of an instance the latest connect times are known, the older ones fade."""
+        figures = MappingStats()
+        for _ in range(RECENT):
+            figures.connected(A, 1.0)
+        assert sum(figures.accounts[A].connects) == RECENT // 2
+        for _ in range(10 * RECENT):
+            account = figures.connected(A, 0.0)
+        assert account is figures.accounts[A]
+        assert account.connects[CONNECT.index(1.0)] <= 1
+        assert sum(account.connects) < 2 * RECENT
+
     def test_average_of_averages(self) -> None:
         """Of two processes the one with more connections says more of their time."""
         one, other = MappingStats(), MappingStats()
         for _ in range(3):
             one.connected(A, 1.0)
         other.connected(A, 5.0)
-        other.failed(B)
+        other.failed(B, 90.0, "refused")
         total = MappingStats.sum([one, other])
         assert total.accounts[A].connect_time == pytest.approx(2.0)
-        assert astuple(total.accounts[B]) == (0, 0, 0, 1, 0.0)
+        assert _counters(total.accounts[B]) == (0, 0, 0, 1, 0.0)
         assert one.accounts[A].total == 3  # as it was
 
 
@@ -99,7 +110,7 @@ class TestChanges:
         figures.connected(A, 0.01)
         figures.connected(B, 0.01)
         assert figures.take_changed() == figures.accounts
-        figures.failed(B)
+        figures.failed(B, 90.0, "refused")
         assert figures.take_changed() == {B: figures.accounts[B]}
         assert figures.take_changed() == {}
 
@@ -113,7 +124,7 @@ class TestChanges:
         happenings: list[Callable[[], object]] = [
             accept,
             lambda: figures.turned_away("SC"),
-            lambda: figures.failed(A),
+            lambda: figures.failed(A, 90.0, "refused"),
             lambda: figures.connected(A, 0.01),
             lambda: figures.moved(A, 5, 0),
             lambda: figures.over(A, 0, 0, 1.0, "--"),

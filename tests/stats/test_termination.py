@@ -62,3 +62,12 @@ class EndingTests(SynchronousTestCase):
             },
         )
         self.assertEqual(len({*codes.values()}), len(codes))
+
+
+def test_went_wrong() -> None:
+    """
+    A client that just left was not failed, unless it had to wait; nor was one whose
+    connection is over in due form, or was ended as the operator wants.
+    """
+    fine = {each.code for each in Termination if not each.went_wrong}
+    assert fine == {"--", "CX", "CT", "CR", "CH", "CD", "KA", "KB"}

@@ -15,7 +15,12 @@ from attrs import Factory, define, evolve, field
 from twisted.internet.defer import Deferred, succeed
 
 from lbconsul.admin.event_log import EventLog
-from lbconsul.admin.http_status import HTTPStatus, HTTPUpstreamStatus, UnhappyStatus
+from lbconsul.admin.http_status import (
+    HTTPStatus,
+    HTTPUpstreamStatus,
+    UnhappyConnectionStatus,
+    UnhappyStatus,
+)
 from lbconsul.admin.status_model import (
     CertificateStatus,
     DrainedStatus,
@@ -31,7 +36,9 @@ from lbconsul.admin.upstream_id import upstream_id
 from lbconsul.admin.why import CandidateStatus, MappingExplanation, Question, Why
 from lbconsul.errors import CannotExplain, CannotOrder
 from lbconsul.stats import http
-from lbconsul.stats.mapping import CONNECT, CONNECTION, FIRST_BYTE
+from lbconsul.stats.causes import cause_of
+from lbconsul.stats.mapping import CONNECTION
+from lbconsul.stats.upstream import CONNECT, FIRST_BYTE
 
 STATES = ("ok", "consul-away", "empty", "starting")
 
@@ -87,6 +94,10 @@ def upstream(
         reason="passing",
         since=1_760_000_000.0 + number,
         connect_time=0.0004 + number % 7 / 5000,
+        connect_p50=0.0004 + number % 7 / 5000,
+        connect_p99=0.002 + number % 5 / 500,
+        first_byte_p50=0.004 + number % 7 / 1000,
+        first_byte_p99=0.03 + number % 5 / 100,
     )  # fmt: skip
 
 
@@ -95,7 +106,17 @@ def unhappy(**fields: Any) -> UnhappyStatus:
     row = UnhappyStatus(
         time=1_760_000_000.0, client="192.0.2.7:4711", method="GET",
         host="www.example.com", path="/basket", status=502,
-        upstream="dc1/node-01/web-1", reason="SH", retries=1,
+        upstream="dc1/node-01/web-1", reason="SH", cause=cause_of("SH"), retries=1,
+    )  # fmt: skip
+    return evolve(row, **fields)
+
+
+def unhappy_connection(**fields: Any) -> UnhappyConnectionStatus:
+    """A client for which no upstream accepted."""
+    row = UnhappyConnectionStatus(
+        time=1_760_000_000.0, client="192.0.2.7:4711", upstream="dc1/node-01/web-1",
+        termination="SC", cause=cause_of("SC"), error="Connection refused", retries=3,
+        seconds=0.012,
     )  # fmt: skip
     return evolve(row, **fields)
 
@@ -113,6 +134,7 @@ def in_http_mode(mapping: MappingStatus, count: int = 1000) -> MappingStatus:
         request_first_byte_time=histogram(http.FIRST_BYTE, count, 2),
         request_time=histogram(http.REQUEST, count, 3),
         unhappy=(unhappy(), unhappy(status=0, upstream="", path="/cart", reason="SC")),
+        failed=2,
     )
 
 

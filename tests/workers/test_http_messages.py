@@ -53,8 +53,9 @@ def _some() -> MappingTraffic:
     http.exchanged(None, 503, -1.0, 0.0, 1, 2)
     http.retries, http.reused = 1, 2
     http.refused["SC"] += 1
-    http.unhappy.add(5.0, "192.0.2.1:7", "GET", "h", "/a", 502, A, "SH", 1)
-    http.unhappy.add(6.0, "192.0.2.1:7", "GET", "h", "/a", 503, None, "SC")
+    http.failed(A, 5.0, "answered 502")
+    http.unhappy.note(5.0, "192.0.2.1:7", "GET", "h", "/a", 502, A, "SH", 1)
+    http.unhappy.note(6.0, "192.0.2.1:7", "GET", "h", "/a", 503, None, "SC")
     return traffic
 
 
@@ -66,6 +67,8 @@ def test_all_arrives() -> None:
     assert _plain(heard) == _plain(http)
     assert (listener.active_requests, listener.idle_connections) == (3, 4)
     assert heard.unhappy.last == http.unhappy.last
+    assert heard.unhappy.total == http.unhappy.total
+    assert heard.accounts[A].failing == http.accounts[A].failing
 
 
 def test_tcp_mappings() -> None:
@@ -85,13 +88,13 @@ def test_only_what_is_new() -> None:
     _tell(traffic, listener)
     http, heard = traffic.stats.use_http(), listener.stats.use_http()
     http.exchanged(B, 200, 0.003, 0.02, 10, 100)
-    http.unhappy.add(7.0, "192.0.2.1:7", "GET", "h", "/a", 502, A, "SH")
+    http.unhappy.note(7.0, "192.0.2.1:7", "GET", "h", "/a", 502, A, "SH")
     changes = changes_of(traffic)["http"]
     assert [each[2] for each in changes["accounts"]] == ["b"]
     assert [each[0] for each in changes["unhappy"]] == [7.0]
     assert len(json.dumps(changes)) < 1000
     for time in range(10, 10 + 2 * KEPT):
-        http.unhappy.add(time, "192.0.2.1:7", "GET", "h", "/a", 502, A, "SH")
+        http.unhappy.note(time, "192.0.2.1:7", "GET", "h", "/a", 502, A, "SH")
     _tell(traffic, listener)
     assert heard.unhappy.last == http.unhappy.last
     assert len(heard.unhappy.last) == KEPT
@@ -184,4 +187,9 @@ def test_sum_of_workers(events: list[tuple[int, Identity, str, int]]) -> None:
     for worker, listener in zip(workers, heard, strict=True):
         _tell(worker, listener)
     for told in (heard, workers):
-        assert _plain(MappingTraffic.sum(told).stats.use_http()) == _plain(alone)
+        total = HTTPStats()
+        for each in told:
+            total.add(each.stats.use_http())
+        assert _plain(total) == _plain(alone)
+        account = MappingTraffic.sum(told).http_account(A)
+        assert account.classes == alone.accounts.get(A, account).classes

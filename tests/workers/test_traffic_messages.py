@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 
 from lbconsul.balance.instance import Identity
 from lbconsul.balance.outlier import Ejection
-from lbconsul.stats.mapping import FIRST_BYTE, MappingStats
+from lbconsul.stats.mapping import MappingStats
 from lbconsul.stats.traffic import MappingTraffic
+from lbconsul.stats.unhappy import UnhappyConnection
+from lbconsul.stats.upstream import FIRST_BYTE
 from lbconsul.workers.messages import TRAFFIC
 from lbconsul.workers.traffic_messages import (
     apply_changes,
@@ -59,6 +61,12 @@ def _some() -> MappingTraffic:
     stats.over(A, 10, 100, 3.0, "cD")
     stats.moved(A, 1, 5)
     stats.turned_away("SC")
+    stats.failed(B, 90.0, "refused")
+    stats.account(A).first_bytes[2] = stats.account(A).answered = 1
+    for client, upstream in (("192.0.2.1:5", None), ("192.0.2.2:5", B)):
+        stats.unhappy.note(
+            UnhappyConnection(9.0, client, upstream, "SC", "why", 1, 2.0)
+        )
     traffic.ejected[0, B] = Ejection("it failed", 80.0, 95.5), 77.0
     traffic.used.add(0)
     return traffic
@@ -73,6 +81,9 @@ def test_all_arrives() -> None:
     assert listener.stats.connection.sum == 3.0
     assert (listener.queued, listener.ejected) == (1, traffic.ejected)
     assert listener.used == {0}
+    assert listener.stats.accounts == traffic.stats.accounts
+    assert listener.stats.unhappy.last == traffic.stats.unhappy.last
+    assert listener.stats.unhappy.total == 2
     traffic.ejected, traffic.queued = {}, 0
     _tell(traffic, listener)
     assert (listener.ejected, listener.queued) == ({}, 0)
@@ -104,6 +115,8 @@ def test_only_what_changed() -> None:
         {"connection": 5},
         {"accounts": [["dc1", "node-1"]]},
         {"accounts": [["dc1", "node-1", "a", 1, 2, 3, 4]]},
+        {"accounts": [["dc1", "node-1", "a", [1, 2, 3, 4, 5.0], [0], [0], 0, None]]},
+        {"unhappy": [[1.0, "c", ["dc1", "n"], "SC", "", 0, 1.0, 1]]},
         {"first_byte": [[None] * (len(FIRST_BYTE) + 1), 0.0]},
         {"queued": "x"},
         {"ejected": [[0, "dc1", "n", "a", "why", 4.0, 5.0, "since"]]},
@@ -162,7 +175,7 @@ def test_sum_of_workers(events: list[tuple[int, Identity, str, int]]) -> None:
                 stats.accepted += 1
                 stats.connected(identity, amount / 8)
             elif what == "failed":
-                stats.failed(identity)
+                stats.failed(identity, 90.0, "refused")
             elif what == "over":
                 stats.over(identity, amount, 2 * amount, amount, "--")
             elif what == "away":
@@ -172,4 +185,7 @@ def test_sum_of_workers(events: list[tuple[int, Identity, str, int]]) -> None:
     for worker, listener in zip(workers, heard, strict=True):
         _tell(worker, listener)
     for told in (heard, workers):
-        assert _plain(MappingTraffic.sum(told).stats) == _plain(alone)
+        assert _plain(MappingStats.sum(each.stats for each in told)) == _plain(alone)
+        account = MappingTraffic.sum(told).account(A)
+        known = alone.accounts.get(A, account)
+        assert (account.connects, account.failing) == (known.connects, known.failing)

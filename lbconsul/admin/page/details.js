@@ -1,7 +1,7 @@
 // All that is known about an upstream, in a row below its own.
 
 import { Words, element } from "./dom.js";
-import { bytes, clock, count, latency, span } from "./format.js";
+import { bytes, clock, count, latency, rate, span } from "./format.js";
 import { classesInWords } from "./requests.js";
 import { standingOf } from "./standing.js";
 
@@ -40,13 +40,12 @@ export class Details {
     this.#set("Connections so far", count(upstream.total));
     this.#set("From clients", bytes(upstream.bytes_received));
     this.#set("To clients", bytes(upstream.bytes_sent));
-    this.#set("Connect time", latency(upstream.connect_time));
+    this.#set("Connect", quantiles(upstream.connect_p50, upstream.connect_p99));
+    this.#set("First byte", quantiles(upstream.first_byte_p50, upstream.first_byte_p99));
     this.#set("Failed connects", count(upstream.connect_failures));
-    const { http } = upstream;
-    if (!http) return;
-    const [half, most] = [http.first_byte_p50, http.first_byte_p99].map(latency);
-    this.#set("Requests so far", classesInWords(http));
-    this.#set("First byte", `p50 ${half}, p99 ${most}`);
+    this.#set("Failures a minute", rate(upstream.failures_per_minute ?? 0));
+    this.#set("Last error", errorInWords(upstream));
+    if (upstream.http) this.#set("Requests so far", classesInWords(upstream.http));
   }
 
   #set(term, text) {
@@ -60,4 +59,12 @@ export class Details {
     }
     words.set(text);
   }
+}
+
+function quantiles(half, most) {
+  return `p50 ${latency(half)}, p99 ${latency(most)}`;
+}
+
+function errorInWords({ last_error: error, last_error_at: when }) {
+  return error ? `${error} (${clock(when)})` : "–";
 }

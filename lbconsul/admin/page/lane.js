@@ -6,7 +6,8 @@ import { Attribute, Words, arrange, element } from "./dom.js";
 import { bytes, count, rate } from "./format.js";
 import { History } from "./history.js";
 import { Pool } from "./pool.js";
-import { Unhappy, requestsLine } from "./requests.js";
+import { requestsLine } from "./requests.js";
+import { unhappyConnections, unhappyRequests } from "./unhappy.js";
 
 const POLICIES = { leastconn: "least connections", roundrobin: "round robin" };
 
@@ -25,7 +26,8 @@ export class Lane {
     this.state = new Words();
     this.certificates = new Words();
     this.requests = new Words();
-    this.unhappy = new Unhappy();
+    this.unhappy = unhappyRequests();
+    this.unhappyConnections = unhappyConnections();
     this.chart = new Chart(`New connections and bytes of ${name} in the last five minutes`);
     this.figures = element("dl", { class: "figures" });
     this.pools = element("div", { class: "pools" });
@@ -47,6 +49,7 @@ export class Lane {
       ),
       this.chart.node,
       this.unhappy.node,
+      this.unhappyConnections.node,
       this.pools,
     );
     this.listening = new Attribute(this.node, "data-listening");
@@ -61,6 +64,7 @@ export class Lane {
     this.certificates.set(certificateLine(mapping));
     this.requests.set(requestsLine(mapping));
     this.unhappy.update(mapping.unhappy);
+    this.unhappyConnections.update(mapping.unhappy_connections);
     this.#showFigures(mapping);
     const queries = new Set(mapping.pools.map((pool) => pool.query));
     const events = this.store.events.filter((each) => queries.has(each.query));

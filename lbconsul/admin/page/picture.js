@@ -1,6 +1,7 @@
 // A status of the gateway, and what figures say has changed in it since.
 
-/** As many unhappy requests of a mapping as `/status` has. */
+/** What went wrong: of a mapping `/status` has so many of each. */
+const UNHAPPY = ["unhappy", "unhappy_connections"];
 const UNHAPPY_KEPT = 50;
 
 export const keyOf = (...parts) => parts.join("\n");
@@ -49,12 +50,10 @@ export class Picture {
 
   #mapping(row) {
     const known = this.mappings.get(row.name);
-    if (known === undefined || row.unhappy === undefined) return assign(known, row);
-    // The stream has only the newest of them.
-    const oldest = row.unhappy.at(-1)?.time ?? -Infinity;
-    const older = known.unhappy.filter((each) => each.time < oldest);
-    const unhappy = [...row.unhappy, ...older].slice(0, UNHAPPY_KEPT);
-    return assign(known, { ...row, unhappy });
+    const whole = { ...row };
+    for (const name of UNHAPPY)
+      if (known?.[name] && row[name]) whole[name] = withOlder(row[name], known[name]);
+    return assign(known, whole);
   }
 
   #upstream({ mapping, query, ...row }) {
@@ -73,4 +72,10 @@ function assign(row, changes) {
   if (row === undefined) return false;
   Object.assign(row, changes);
   return true;
+}
+
+/** The stream has only the newest of what went wrong. */
+function withOlder(newest, known) {
+  const oldest = newest.at(-1)?.time ?? -Infinity;
+  return [...newest, ...known.filter((each) => each.time < oldest)].slice(0, UNHAPPY_KEPT);
 }

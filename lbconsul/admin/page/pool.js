@@ -66,7 +66,6 @@ export class Pool {
       this.box,
     );
     this.unused = new Attribute(this.node, "data-unused");
-    this.http = new Attribute(this.node, "data-http");
     this.observer = new IntersectionObserver((entries) => this.#look(entries), {
       rootMargin: "120px",
     });
@@ -77,7 +76,6 @@ export class Pool {
     this.heading.hidden = alone;
     this.title.set(poolInWords(pool));
     this.unused.set(!pool.used && !alone);
-    this.http.set(Boolean(mapping.http));
     this.begun.set(mapping.http ? "Requests" : "New");
     const watch = this.store.watch(this.query);
     this.watch.update(watch, pool, now);
@@ -278,7 +276,7 @@ export class Pool {
       open: (each) => each.open,
       fresh: (each) => this.#history(each.id)?.latest.connections ?? 0,
       moved: (each) => this.#history(each.id)?.latest.bytes ?? 0,
-      slow: (each) => each.http?.first_byte_p99 ?? 0,
+      slow: (each) => each.first_byte_p99 ?? 0,
       weight: (each) => each.effective_weight,
       since: (each) => each.since,
     };

@@ -20,7 +20,7 @@ export const COLUMNS = [
   { name: "open", label: "Open now", order: "open", most: true },
   { name: "fresh", label: "New", order: "fresh", most: true },
   { name: "moved", label: "Bytes", order: "moved", most: true },
-  { name: "slow", label: "p50, p99", order: "slow", most: true },
+  { name: "slow", label: "1st byte", order: "slow", most: true },
   { name: "weight", label: "Weight", order: "weight", most: true },
   { name: "why", label: "Why, and for how long", order: "since", most: true },
   { name: "act", label: "Orders" },
@@ -52,6 +52,7 @@ export class Row {
     this.weight = new Words();
     this.why = new Words();
     this.since = new Words();
+    this.failing = new Words();
     this.verb = new Words();
     this.freshLine = new Sparkline("connections", SAMPLES);
     this.movedLine = new Sparkline("bytes", SAMPLES);
@@ -87,11 +88,13 @@ export class Row {
         element("span", { class: "figure" }, this.most.node)),
       cell("weight", element("span", { class: "figure" }, this.weight.node)),
       cell("why", element("span", { class: "reason" }, this.why.node),
-        element("span", { class: "since" }, this.since.node)),
+        element("span", { class: "since" }, this.since.node),
+        element("span", { class: "failing", hidden: true }, this.failing.node)),
       cell("act", this.button),
     );
     this.standing = new Attribute(this.node, "data-standing");
     this.path = new Attribute(this.mark, "d");
+    this.fine = new Attribute(this.node.querySelector(".failing"), "hidden");
     this.title = new Attribute(this.node.querySelector(".reason"), "title");
     this.part = new StyleValue(this.node, "--part");
     this.fair = new StyleValue(this.node, "--fair");
@@ -113,12 +116,14 @@ export class Row {
     this.open.set(count(upstream.open));
     this.fresh.set(rate(rates.connections));
     this.moved.set(bytes(rates.received + rates.sent));
-    this.half.set(latency(upstream.http?.first_byte_p50));
-    this.most.set(latency(upstream.http?.first_byte_p99));
+    const [half, most] = firstByteOf(upstream);
+    this.half.set(latency(half));
+    this.most.set(latency(most));
     this.weight.set(weightInWords(upstream));
     this.why.set(upstream.reason);
     this.title.set(upstream.reason || null);
     this.since.set(shortSpan(scale.now - upstream.since));
+    this.#showFailures(upstream);
     const fair = scale.fairOf(upstream);
     this.part.set((upstream.open / scale.top).toFixed(3));
     this.flow.set(`${(1.5 + 5.5 * (upstream.open / scale.top)).toFixed(1)}px`);
@@ -165,6 +170,11 @@ export class Row {
     this.button.toggleAttribute("aria-busy", is);
   }
 
+  #showFailures({ failures_per_minute: failures = 0, last_error: error }) {
+    const fails = failures >= 0.05;
+    if (this.fine.set(!fails) || fails) this.failing.set(`${rate(failures)} failures a minute: ${error}`);
+  }
+
   #showStanding({ standing, reason }) {
     // A drain by Consul cannot be undone here.
     this.#verb = reason === BY_HAND ? "undrain" : "drain";
@@ -198,4 +208,9 @@ function cell(name, ...children) {
 function weightInWords({ weight, effective_weight: effective, standing }) {
   const partly = serves(standing) && Math.abs(effective - weight) > 0.005 * weight;
   return partly ? `${+effective.toFixed(1)} of ${weight}` : count(weight);
+}
+
+/** Its p50 and p99; an older gateway knows them of requests alone. */
+export function firstByteOf({ first_byte_p50: half, first_byte_p99: most, http }) {
+  return [half ?? http?.first_byte_p50, most ?? http?.first_byte_p99];
 }
