@@ -235,8 +235,9 @@ class EpollPoller:
             if descriptor in forgotten:
                 continue  # if there is an event for the new socket, it comes again
             try:
-                # An error or a hang-up shows in the next recv or send.
-                if each.watched == _IN or events & _IN:
+                # An error or a hang-up shows in the next recv or send.  What is not
+                # read any more since the batch began has to wait, whatever has come.
+                if each.watched == _IN or (events & _IN and each.watched & _IN):
                     each.doRead()
                 if events & ~_IN and each.watched & _OUT:
                     each.doWrite()

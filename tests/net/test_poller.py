@@ -5,6 +5,7 @@ import select
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 
 import pytest
 from twisted.internet.error import ConnectionDone
@@ -96,6 +97,23 @@ def test_ready_before_the_reactors_turn(stage: Stage) -> None:
     reader = stage.readable()
     stage.poller.serve_ready()
     assert reader.calls == ["read"]
+
+
+def test_what_is_not_read_any_more(stage: Stage) -> None:
+    """What is to wait for another of the same batch is not read in it."""
+    both = [stage.readable(), stage.readable()]
+
+    def read(one: Watched, other: Watched) -> None:
+        one.calls.append("read")
+        stage.poller.removeReader(other)
+        stage.poller.addWriter(other)
+
+    for one, other in zip(both, reversed(both), strict=True):
+        one.doRead = partial(read, one, other)  # type: ignore[method-assign]
+    stage.reactor.turn()
+    assert sorted(each.calls for each in both) == [[], ["read"]]
+    stage.reactor.turn()
+    assert sorted(each.calls for each in both) == [["read", "read"], ["write"]]
 
 
 def test_reads_and_writes(stage: Stage) -> None:

@@ -65,6 +65,19 @@ def test_much_that_follows_an_upgrade_at_once() -> None:
         assert client.hear_bytes(len(MUCH)) == MUCH
 
 
+def test_more_that_comes_with_the_response() -> None:
+    """What a client sends as the response comes arrives behind what it had sent."""
+    with HTTPStage() as stage:
+        client = stage.client()
+        client.say(UPGRADE + b"early")
+        upstream = stage.upstream()
+        upstream.hear()
+        with stage.at_once():
+            upstream.say(SWITCHING)
+            client.say(b", later")
+        assert upstream.hear_bytes(12) == b"early, later"
+
+
 def test_a_client_that_is_refused_goes_on() -> None:
     """A client whose upgrade is refused has a connection of HTTP, as before."""
     with HTTPStage() as stage:
