@@ -1,7 +1,8 @@
-"""Makes untrusted text fit for a log line, and quotes names in mappings.  Pure."""
+"""Makes untrusted text fit for a log line, a mapping or a path.  Pure."""
 
 import re
 from collections.abc import Iterable
+from urllib.parse import quote, unquote
 
 #: A name that needs no quotes: it has no separator of a mapping, a route, an option or
 #: a URL, and is not the dash that stands for no service.
@@ -48,6 +49,16 @@ def fit(word: str, longest: int = _WORD) -> str:
     """An untrusted word, bounded, its unprintable characters replaced by ``?``."""
     shown = printable(word[:longest])
     return shown if len(word) <= longest else f"{shown}..."
+
+
+def encoded_path(parts: Iterable[str]) -> str:
+    """The parts percent-encoded, with slashes between them."""
+    return "/".join(quote(each, safe="", errors="surrogatepass") for each in parts)
+
+
+def decoded_path(path: str) -> list[str]:
+    """The parts that `encoded_path` joined."""
+    return [unquote(each, errors="surrogatepass") for each in path.split("/")]
 
 
 def quoted(name: str) -> str:

@@ -135,6 +135,7 @@ PURE_LIBRARIES = {"attrs"}
 EXCEPT = {
     ("lbconsul.admin.upstream_id", "urllib.parse"),
     ("lbconsul.config.grammar", "urllib.parse"),
+    ("lbconsul.text", "urllib.parse"),
 }
 
 #: Modules whose tests are elsewhere, and where.  What the dev catalog knows and

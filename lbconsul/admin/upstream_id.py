@@ -1,6 +1,8 @@
 """The id of an upstream in the status and in the paths of orders."""
 
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
+
+from lbconsul.text import encoded_path
 
 #: Datacenter, node, service id.
 _PARTS = 3
@@ -8,8 +10,7 @@ _PARTS = 3
 
 def upstream_id(datacenter: str, node: str, service_id: str) -> str:
     """``datacenter/node/service_id``, each part percent-encoded."""
-    parts = (datacenter, node, service_id)
-    return "/".join(quote(each, safe="", errors="surrogatepass") for each in parts)
+    return encoded_path((datacenter, node, service_id))
 
 
 def from_path(segments: list[str]) -> str | None:

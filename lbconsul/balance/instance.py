@@ -1,11 +1,11 @@
 """An instance: one registration of a service in Consul's catalog."""
 
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 from attrs import evolve, frozen
 
-from lbconsul.text import printable
+from lbconsul.text import decoded_path, encoded_path, fit, printable
 
 Status = Literal["passing", "warning", "critical", "maintenance"]
 
@@ -27,6 +27,24 @@ class Identity(NamedTuple):
     datacenter: str
     node: str
     service_id: str
+
+    @property
+    def id(self) -> str:
+        """``datacenter/node/service_id``, each part percent-encoded."""
+        return encoded_path(self)
+
+    @classmethod
+    def parse(cls, id: str) -> Self:
+        """The identity with this `id`.
+
+        :raises ValueError: it is no id of an instance.
+        """
+        try:
+            return cls(*decoded_path(id))
+        except (TypeError, UnicodeDecodeError):
+            raise ValueError(
+                f"{fit(id)!r} must be DATACENTER/NODE/SERVICE-ID, percent-encoded"
+            ) from None
 
 
 @frozen

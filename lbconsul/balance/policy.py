@@ -9,7 +9,8 @@ from weakref import WeakKeyDictionary
 
 from attrs import Factory, define
 
-from lbconsul.balance.upstream import WHOLE, Policy, Upstream
+from lbconsul.balance.upstream import TierPolicy, Upstream
+from lbconsul.balance.upstream_view import WHOLE
 from lbconsul.balance.weighted import Chance, WeightedSampler, remove
 
 #: A heap may hold this many outdated entries, beside as many as it has valid ones,
@@ -214,7 +215,7 @@ class RoundRobin:
 
 
 #: Every policy by its name in the option ``policy``.
-POLICIES: dict[str, Callable[[Chance], Policy]] = {
+POLICIES: dict[str, Callable[[Chance], TierPolicy]] = {
     "leastconn": LeastConnections,
     "p2c": PowerOfTwoChoices,
     "random": Random,

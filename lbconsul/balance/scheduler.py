@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from attrs import Factory, define
 
-from lbconsul.balance.upstream import Policy, Upstream, ignore
+from lbconsul.balance.upstream import TierPolicy, Upstream, ignore
 
 
 @define(eq=False)
@@ -15,13 +15,13 @@ class Scheduler:
     `limit` is the most connections to one upstream; 0: no limit.
     """
 
-    serving: Policy
-    reserve: Policy
-    ejected: Policy
+    serving: TierPolicy
+    reserve: TierPolicy
+    ejected: TierPolicy
     limit: int = 0
     _full: set[Upstream] = Factory(set)
 
-    def put(self, upstream: Upstream, tier: Policy | None) -> None:
+    def put(self, upstream: Upstream, tier: TierPolicy | None) -> None:
         """Move an upstream to this tier, or apply its new weight."""
         if upstream.tier is not tier:
             self._take_out(upstream)
@@ -31,7 +31,7 @@ class Scheduler:
             upstream.loaded(upstream)
 
     def choose(
-        self, tier: Policy, avoiding: Collection[Upstream] = ()
+        self, tier: TierPolicy, avoiding: Collection[Upstream] = ()
     ) -> Upstream | None:
         """The next upstream of a tier, not full and none of `avoiding`, or None."""
         if not avoiding:
@@ -52,7 +52,7 @@ class Scheduler:
         """Whether an upstream is at its connection limit."""
         return 0 < self.limit <= upstream.load.open
 
-    def waits(self, tier: Policy, avoiding: Collection[Upstream] = ()) -> bool:
+    def waits(self, tier: TierPolicy, avoiding: Collection[Upstream] = ()) -> bool:
         """Whether an upstream of a tier, none of `avoiding`, is merely full."""
         return any(each.tier is tier and each not in avoiding for each in self._full)
 

@@ -8,6 +8,7 @@ from attrs import Factory, define, field
 
 from lbconsul.balance.instance import Instance
 from lbconsul.balance.standing import Drain, Standing, Verdict
+from lbconsul.balance.upstream_view import WHOLE, UpstreamView
 
 
 @define(eq=False)
@@ -98,15 +99,11 @@ class OutlierRecord:
         return ", ".join(said)
 
 
-#: The effective weight of an upstream of weight 1.
-WHOLE = 100
-
-
 def ignore(upstream: "Upstream") -> None:
     """The `loaded` callback of an upstream that is in no tier."""
 
 
-class Policy(Protocol):
+class TierPolicy(Protocol):
     """Orders the upstreams of one tier of a pool.
 
     An upstream is placed in one policy at a time: it remembers its place there itself.
@@ -138,7 +135,7 @@ class WeightClass:
 
 
 @define(eq=False)
-class Upstream:
+class Upstream(UpstreamView):
     """An instance as one pool balances over it."""
 
     instance: Instance
@@ -154,7 +151,7 @@ class Upstream:
     standing: Standing | None = None
     since: float = 0.0
     #: The policy that orders it among others, if it may get connections.
-    tier: Policy | None = None
+    tier: TierPolicy | None = None
     #: Where the policy keeps it, if it draws by weight: the class, the index among its
     #: members, and the weight that counts there.
     weight_class: WeightClass | None = field(default=None, repr=False)
@@ -196,15 +193,6 @@ class Upstream:
     def is_failing(self) -> bool:
         """Whether the last connect to it that had a result failed."""
         return self.record is not None and self.record.refused > 0
-
-    def load_score(self) -> float:
-        """The load by weight: 0 while idle, else (open + 1) / weight.
-
-        The key of HAProxy's leastconn.  It counts the connection to come, which goes
-        to the busy upstream that will be less loaded with it.
-        """
-        open = self.load.open
-        return (open + 1) * WHOLE / self.effective_weight if open else 0.0
 
 
 class LeaseOwner(Protocol):

@@ -4,7 +4,6 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
 from attrs import Factory, define
 from twisted.internet.defer import Deferred, succeed
@@ -25,7 +24,8 @@ from lbconsul.balance.failover import Failover
 from lbconsul.balance.instance import Identity
 from lbconsul.balance.outlier import Ejection
 from lbconsul.balance.pool import Pool
-from lbconsul.balance.upstream import WHOLE, Upstream
+from lbconsul.balance.upstream import Upstream
+from lbconsul.balance.upstream_view import WHOLE
 from lbconsul.config.model import Mapping
 from lbconsul.config.render import gateway_options, mapping_options
 from lbconsul.errors import CannotOrder
@@ -225,21 +225,21 @@ class StatusCollector:
 
         :raises CannotOrder: not now.
         """
-        return self._gateway.operations.drain(_identity(upstream))
+        return self._gateway.operations.drain(Identity.parse(upstream))
 
     def undrain(self, upstream: str) -> bool:
         """The opposite, as far as Consul lets it serve, though it may be gone.
 
         :raises CannotOrder: not now.
         """
-        return self._gateway.operations.undrain(_identity(upstream))
+        return self._gateway.operations.undrain(Identity.parse(upstream))
 
     def eject(self, upstream: str) -> Deferred[bool]:
         """Eject it as if it had failed; whether there is such a one.
 
         Fails with `CannotOrder` if it cannot be ejected.
         """
-        identity = _identity(upstream)
+        identity = Identity.parse(upstream)
         if not self._gateway.registry.has(identity):
             return succeed(False)
 
@@ -253,12 +253,6 @@ class StatusCollector:
     def drain_gateway(self) -> None:
         """Drain the gateway and end it when nothing is open."""
         self._gateway.shut_down()
-
-
-def _identity(upstream: str) -> Identity:
-    parts = [unquote(each, errors="surrogatepass") for each in upstream.split("/")]
-    datacenter, node, service_id = parts
-    return Identity(datacenter, node, service_id)
 
 
 def _full(full: Full, processes: int) -> FullStatus:

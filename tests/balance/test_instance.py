@@ -3,7 +3,7 @@
 import pytest
 from attrs import evolve
 
-from lbconsul.balance.instance import STATUSES, Health, Status
+from lbconsul.balance.instance import STATUSES, Health, Identity, Status
 from tests.support.instances import an_identity, an_instance
 
 
@@ -85,3 +85,17 @@ def test_long_names_are_cut(char: str) -> None:
 def test_shows_its_place(address: str, place: str) -> None:
     """An instance on a UNIX socket has no port."""
     assert an_instance(host=address).place == place
+
+
+def test_id_of_an_identity() -> None:
+    """An identity is written as one path, and read again, whatever its names are."""
+    identity = Identity("dc1", "node/1", "a%ü")
+    assert identity.id == "dc1/node%2F1/a%25%C3%BC"
+    assert Identity.parse(identity.id) == identity
+
+
+@pytest.mark.parametrize("text", ["", "web", "a/b", "a/b/c/d", "a/b/%ff"])
+def test_no_id_of_an_identity(text: str) -> None:
+    """What is no id is refused in a line that says what would be one."""
+    with pytest.raises(ValueError, match="must be DATACENTER/NODE/SERVICE-ID, percen"):
+        Identity.parse(text)

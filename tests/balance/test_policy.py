@@ -16,7 +16,7 @@ from lbconsul.balance.policy import (
     Random,
     RoundRobin,
 )
-from lbconsul.balance.upstream import Policy, Upstream
+from lbconsul.balance.upstream import TierPolicy, Upstream
 from tests.support.instances import an_upstream, name_of, reweigh, upstreams
 
 ALL = pytest.mark.parametrize("name", sorted(POLICIES))
@@ -31,24 +31,24 @@ def _scripted(*numbers: float) -> Callable[[], float]:
     return lambda: next(script)
 
 
-def _placed(policy: Policy, many: list[Upstream]) -> list[Upstream]:
+def _placed(policy: TierPolicy, many: list[Upstream]) -> list[Upstream]:
     for upstream in many:
         policy.place(upstream)
     return many
 
 
-def _chosen(policy: Policy) -> Upstream:
+def _chosen(policy: TierPolicy) -> Upstream:
     upstream = policy.choose()
     assert upstream is not None
     return upstream
 
 
-def _counts(policy: Policy, picks: int) -> Counter[str]:
+def _counts(policy: TierPolicy, picks: int) -> Counter[str]:
     """How often each is chosen for connections that are over at once."""
     return Counter(name_of(_chosen(policy)) for _ in range(picks))
 
 
-def _load(policy: Policy, upstream: Upstream, connections: int) -> None:
+def _load(policy: TierPolicy, upstream: Upstream, connections: int) -> None:
     upstream.load.open = connections
     policy.place(upstream)
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from lbconsul.balance.policy import POLICIES
 from lbconsul.balance.pool_spec import PoolSpec, ServiceQuery
 from lbconsul.balance.slow_start import SlowStart
-from lbconsul.balance.upstream import WHOLE, Lease, Outcome
+from lbconsul.balance.upstream import Lease, Outcome
+from lbconsul.balance.upstream_view import WHOLE
 from tests.support.instances import an_instance, an_upstream, name_of, reweigh
 from tests.support.stage import Stage
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbconsul.balance.upstream import WHOLE, Upstream
+from lbconsul.balance.upstream import Upstream
+from lbconsul.balance.upstream_view import WHOLE
 from lbconsul.balance.weighted import WeightedSampler, remove
 from tests.support.instances import name_of, reweigh, upstreams
 

@@ -16,7 +16,7 @@ from lbconsul.balance.pool_spec import (
 )
 from lbconsul.balance.scheduler import Scheduler
 from lbconsul.balance.standing import Standing, Verdict
-from lbconsul.balance.upstream import Lease, Load, Policy, Upstream
+from lbconsul.balance.upstream import Lease, Load, TierPolicy, Upstream
 
 
 def an_identity(name: str = "web-1") -> Identity:
@@ -119,7 +119,7 @@ def an_answer(*entries: object) -> bytes:
 
 
 def a_pool(
-    policy: Policy,
+    policy: TierPolicy,
     rules: InstanceFilter = InstanceFilter(),  # noqa: B008 (frozen)
     patience: OutlierConfig = OutlierConfig(),  # noqa: B008
     seconds: Callable[[], float] = lambda: 0.0,
