@@ -10,6 +10,8 @@ The rooms, from the ground up; each imports only from those above it:
 * `balance`: decides which upstream a connection gets; does no I/O.
 * `stats`: counts how connections end, and what mappings and upstreams come to.
 * `net`: sockets, the poller, splice, timers and rate limits.
+* `extensions`: finds and calls policies and hooks of an operator's own.
+* `testing`: checks such a policy, in tests of its own.
 * `process`: this process: signals, clocks, descriptors, user, state directory.
 * `logs`: where the log goes, and in which format.
 * `tls`: TLS on sockets: certificates, contexts, streams, the ClientHello.
@@ -39,6 +41,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from lbconsul.balance.custom_policy import Policy
+    from lbconsul.balance.upstream_view import UpstreamView
     from lbconsul.config.build import configure
     from lbconsul.config.listen import SystemdListen, TCPListen, UnixListen
     from lbconsul.config.model import (
@@ -79,6 +83,7 @@ __all__ = [
     "Limits",
     "Mapping",
     "NoWorkers",
+    "Policy",
     "ProxyFactory",
     "ProxyProtocol",
     "ShrinkGuard",
@@ -87,6 +92,7 @@ __all__ = [
     "Timeouts",
     "UnixListen",
     "UpstreamTLS",
+    "UpstreamView",
     "WhenEmpty",
     "configure",
     "use_monotonic_clock",
@@ -101,10 +107,12 @@ _HOMES = {
     "Gateway": "service",
     "LBConsulError": "errors",
     "NoWorkers": "errors",
+    "Policy": "balance.custom_policy",
     "ProxyFactory": "proxy.factory",
     "SystemdListen": "config.listen",
     "TCPListen": "config.listen",
     "UnixListen": "config.listen",
+    "UpstreamView": "balance.upstream_view",
     "configure": "config.build",
     "use_monotonic_clock": "process.clock",
 }

@@ -63,8 +63,8 @@ class Gateway(MultiService):
     `reactor` is any with `IReactorFDSet`, `IReactorTime` and `IReactorTCP`.  The
     mappings of `config` are served once the service is started.
 
-    :raises ConfigError: a token or certificate file cannot be used, or another user
-        can write to the state directory.
+    :raises ConfigError: a token or certificate file or a policy cannot be used, or
+        another user can write to the state directory.
     :raises NoWorkers: worker processes cannot be used on this system.
     """
 
@@ -260,10 +260,11 @@ class Gateway(MultiService):
     def listen(self, mapping: Mapping) -> None:
         """Serve one more mapping; at once if the gateway runs.
 
-        :raises ConfigError: its certificates cannot be used.
+        :raises ConfigError: its certificates or its policy cannot be used.
         :raises CannotListen: the gateway runs, and the address cannot be bound.
         """
         self._reloader.finish()
+        self._load(mapping)
         self.certificates.add(mapping)
         self.data_plane.listen(mapping)
         if self.running:
@@ -275,13 +276,19 @@ class Gateway(MultiService):
 
         Its service is watched from now on, or from the gateway's start.
 
-        :raises ConfigError: its certificates cannot be used.
+        :raises ConfigError: its certificates or its policy cannot be used.
         """
         self._reloader.finish()
+        self._load(mapping)
         self.certificates.add(mapping)
         factory = self.data_plane.lend(mapping)
         self._know(mapping)
         return factory
+
+    def _load(self, mapping: Mapping) -> None:
+        """Load the policies that a mapping and its routes name."""
+        for row in mapping.rows:
+            self.data_plane.extensions.load(row)
 
     def _know(self, mapping: Mapping) -> None:
         """Watch the services of a mapping and its routes."""

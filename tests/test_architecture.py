@@ -56,6 +56,8 @@ ROOMS: dict[str, Room] = {
         pure="cidr crc32c proxy_header proxy_protocol proxy_tlvs proxy_v1 proxy_v2"
         " rate_limit",
     ),
+    "extensions": room(COMMON + "balance net.rate_limit net.throttled_log"),
+    "testing": room("balance extensions"),
     "process": room("config errors"),
     "logs": room(COMMON),
     "tls": room(
@@ -76,17 +78,18 @@ ROOMS: dict[str, Room] = {
         " watch_stats",
     ),
     "proxy": room(
-        COMMON + "balance http net process.files stats tls",
+        COMMON + "balance extensions http net process.files stats tls",
         pure="answer_reasons retry",
     ),
     "workers": room(
-        COMMON + "balance logs net process proxy stats tls.material tls.server",
+        COMMON
+        + "balance extensions logs net process proxy stats tls.material tls.server",
         pure="catalog_replica catalog_sender http_messages messages restart_backoff"
         " slots traffic_messages versioned_catalog",
     ),
     "gateway": room(
-        COMMON
-        + "admin balance consul http logs net process proxy stats tls version workers",
+        COMMON + "admin balance consul extensions http logs net process proxy stats tls"
+        " version workers",
     ),
     "usage": room("config errors", pure="*"),
     "service": room(

@@ -208,7 +208,19 @@ BAD = {
     ),
     "unknown policy": (
         "--policy fastest 80:web",
-        "--policy fastest: unknown; it is one of leastconn, p2c, random, roundrobin",
+        "80:web: policy=fastest: no installed package has an entry point of this name"
+        " in the group lbconsul.policies; built in are leastconn, p2c, random,"
+        " roundrobin",
+    ),
+    "misspelt policy": (
+        "80:web,policy=leastcon",
+        "80:web: policy=leastcon: unknown; did you mean leastconn?",
+    ),
+    "no such module": (
+        "80:web,policy=own_nowhere:Own",
+        "80:web: policy=own_nowhere:Own: there is no module own_nowhere: modules are"
+        " looked for among installed packages and in PYTHONPATH, not in the working"
+        " directory",
     ),
     "duration without unit": (
         "80:web,idle-timeout=5",

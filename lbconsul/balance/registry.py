@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 
-from attrs import Factory, define
+from attrs import Factory, define, field
 
 from lbconsul.balance.counter import ConnectionCounter, LocalCounter
 from lbconsul.balance.events import Change, Changed, RegistryEvent
@@ -15,7 +15,7 @@ from lbconsul.balance.policy import POLICIES
 from lbconsul.balance.pool import Pool
 from lbconsul.balance.pool_spec import FailoverSpec, PoolSpec, ServiceQuery
 from lbconsul.balance.scheduler import Scheduler
-from lbconsul.balance.upstream import Load
+from lbconsul.balance.upstream import Load, TierPolicy
 from lbconsul.balance.weighted import Chance
 
 
@@ -37,6 +37,10 @@ class Registry:
     _seconds: Callable[[], float] = lambda: 0.0
     _on_event: Callable[[RegistryEvent], None] = lambda event: None
     _on_reregistered: Callable[[tuple[Instance, ...]], None] = lambda instances: None
+    #: What makes the policy of a name; an unknown name raises an error.
+    _policies: Callable[[str], Callable[[Chance], TierPolicy]] = field(
+        default=POLICIES.__getitem__, kw_only=True
+    )
     _pools: dict[PoolSpec, Pool] = Factory(dict)
     _failovers: dict[FailoverSpec, Failover] = Factory(dict)
     #: The failovers that each pool is in.
@@ -260,7 +264,7 @@ class Registry:
         return self._counter.open_connections()
 
     def _new_pool(self, selection: PoolSpec) -> Pool:
-        policy, chance = POLICIES[selection.policy], self._chance
+        policy, chance = self._policies(selection.policy), self._chance
         ranks = policy(chance), policy(chance), policy(chance)
         placement = Scheduler(*ranks, selection.limit)
         elsewhere = partial(self._has_elsewhere, selection)

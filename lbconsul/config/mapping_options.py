@@ -51,8 +51,9 @@ MAPPING_OPTIONS = table(
     Option("near", values.name, "let Consul sort by distance from this node"),
     Option(
         "policy",
-        values.one_of(POLICIES),
-        f"how to choose an upstream: {', '.join(POLICIES)} [leastconn]",
+        values.OneOfOrCode(POLICIES),
+        f"how to choose an upstream: {', '.join(POLICIES)}; or one of your own, as"
+        " MODULE:NAME or by its entry point [leastconn]",
     ),
     Option(
         "health",

@@ -19,6 +19,8 @@ _DURATION = re.compile(r"(\d{1,9}(?:\.\d+)?)(ms|s|m|h|d)")
 _LONGEST_NAME = 255
 _WHEN_EMPTY = ("close", "wait", "fallback")
 _NAME = re.compile(r"[^\s/?#:,]+")
+#: A name, or ``package.module:Name``.
+_CODE = re.compile(r"[a-zA-Z0-9_][\w.-]*|[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 _GO_BOOLS = dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True)
 _GO_BOOLS |= dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False)
 
@@ -156,6 +158,21 @@ class OneOf:
 def one_of(choices: Iterable[str]) -> OneOf:
     """A parser that takes one of `choices`."""
     return OneOf(tuple(sorted(choices)))
+
+
+@frozen
+class OneOfOrCode(OneOf):
+    """Parses a text that is one of `choices`, or names code of the operator's own."""
+
+    def __call__(self, text: str) -> str:
+        """One of the choices, the name of an entry point, or MODULE:NAME."""
+        if not _CODE.fullmatch(text):
+            choices = "".join(f"{each}, " for each in self.choices)
+            raise ValueError(
+                f"must be {choices}the name of an entry point, or MODULE:NAME such as"
+                " mypackage.mymodule:MyClass"
+            )
+        return text
 
 
 def mode(choices: Iterable[str]) -> Callable[[str], str]:

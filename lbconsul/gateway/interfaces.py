@@ -15,6 +15,7 @@ from lbconsul.balance.instance import Identity
 from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.config.model import TLS, Config, Mapping
+from lbconsul.extensions.extensions import Extensions
 from lbconsul.net.listening_socket import OwnedSocket
 from lbconsul.net.listening_sockets import ListeningSockets
 from lbconsul.net.sweeper import TimeSlicer
@@ -83,6 +84,10 @@ class DataPlane(CertificateUser, Protocol):
     @property
     def registry(self) -> Registry:
         """All pools."""
+
+    @property
+    def extensions(self) -> Extensions:
+        """The policies and hooks of this process."""
 
     @property
     def connection_limit(self) -> ConnectionLimit:

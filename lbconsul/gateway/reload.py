@@ -111,6 +111,9 @@ class Reloader:
         if config.state_dir:
             check_directory(config.state_dir)
         yield from checking_files(config.mappings)
+        for row in rows(config.mappings):
+            gateway.data_plane.extensions.load(row)
+            yield False
         client = self._new_client(config.consul)
         yield True
         # Mappings of endpoints outside stay, though they are not in the configuration.

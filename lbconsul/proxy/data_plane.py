@@ -17,6 +17,7 @@ from lbconsul.balance.pool_spec import FailoverSpec, ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.config.model import TLS, Mapping
 from lbconsul.config.render import in_words
+from lbconsul.extensions.extensions import Extensions
 from lbconsul.net.listening_socket import OwnedSocket
 from lbconsul.net.listening_sockets import ListeningSockets
 from lbconsul.net.sweeper import TimeSlicer
@@ -91,6 +92,9 @@ class LocalDataPlane(MultiService):
         init=False,
         default=Factory(lambda self: ConnectionLimit(self._reactor), takes_self=True),
     )
+    extensions: Extensions = field(
+        init=False, default=Factory(lambda self: Extensions(self._reactor), True)
+    )
     registry: Registry = field(init=False)
     _upstream_log: UpstreamLog = field(init=False)
     _runtime: ProxyRuntime = field(init=False)
@@ -107,6 +111,7 @@ class LocalDataPlane(MultiService):
             self._reactor.seconds,
             self._on_event,
             self._observer.on_reregistered,
+            policies=self.extensions.policy,
         )
         self._runtime = ProxyRuntime(
             self._reactor,
@@ -251,6 +256,7 @@ class LocalDataPlane(MultiService):
         accepted, closed = self._runtime.accepted, self._runtime.open
         self.listeners.close_connections()
         self._upstream_log.stop()
+        self.extensions.faults.stop()
         return accepted, closed, self.registry.open_connections()
 
     def release_pools(self) -> None:

@@ -96,10 +96,11 @@ def of_option(name: str) -> Argument:
     """An option of the configuration."""
     option = OPTIONS[name]
     choices = _choices(option)
+    others = ("MODULE:NAME",) if isinstance(option.parse, values.OneOfOrCode) else ()
     return Argument(
         name,
         option.help,
-        takes="|".join(choices) or _takes(option),
+        takes="|".join(choices + others) or _takes(option),
         choices=choices,
         is_path=name in _PATHS,
         repeats=option.is_list,

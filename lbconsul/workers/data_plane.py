@@ -17,6 +17,7 @@ from lbconsul.balance.pool_spec import FailoverSpec, ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.config.model import TLS, Mapping, rows
 from lbconsul.config.render import in_words
+from lbconsul.extensions.extensions import Extensions
 from lbconsul.logs.connection_lines import ConnectionLines
 from lbconsul.net.listening_socket import OwnedSocket
 from lbconsul.net.listening_sockets import ListeningSockets
@@ -127,6 +128,11 @@ class WorkerDataPlane(MultiService):
     def registry(self) -> Registry:
         """All pools."""
         return self._local.registry
+
+    @property
+    def extensions(self) -> Extensions:
+        """The policies and hooks of this process; each worker has its own."""
+        return self._local.extensions
 
     @property
     def connection_limit(self) -> ConnectionLimit:

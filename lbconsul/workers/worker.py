@@ -21,6 +21,7 @@ from twisted.logger import Logger, globalLogBeginner
 from lbconsul.balance.events import RegistryEvent
 from lbconsul.balance.registry import Registry
 from lbconsul.config.model import TLS
+from lbconsul.extensions.extensions import Extensions
 from lbconsul.logs.connection_lines import ConnectionLines
 from lbconsul.net.periodic import repeat
 from lbconsul.process.clock import WallClock, use_monotonic_clock
@@ -91,6 +92,7 @@ class Worker:
     uplink: LogForwarder = field(init=False)
     _connection_limit: ConnectionLimit = field(init=False)
     _upstream_log: UpstreamLog = field(init=False)
+    _extensions: Extensions = field(init=False)
     _counter: SharedCounter = field(init=False)
     _registry: Registry = field(init=False)
     _replica: CatalogReplica = field(init=False)
@@ -119,6 +121,7 @@ class Worker:
             self._reactor, connections(descriptor_limit())
         )
         self._upstream_log = UpstreamLog(self._reactor)
+        self._extensions = Extensions(self._reactor)
 
     def on_command(self, data: bytes) -> None:
         """Called by the channel with a command; ignored once the worker is ending."""
@@ -147,6 +150,7 @@ class Worker:
             self._counter,
             seconds=self._reactor.seconds,
             on_event=self._on_event,
+            policies=self._extensions.policy,
         )
         self._replica = CatalogReplica(self._registry, slots, self._counter.load)
         lines = setup.line_format
@@ -284,6 +288,7 @@ class Worker:
             self._listeners.stopService()
             self._listeners.close_connections(termination)
         self._upstream_log.stop()
+        self._extensions.faults.stop()
 
 
 def run() -> int:

@@ -392,7 +392,10 @@ class TestMistakes:
         [
             ("80:web,polcy=p2c", "^--map 80:web,polcy=p2c: unknown option .*'policy'"),
             ("80:web,token=t", r"^--map 80:web,\(hidden\): unknown option 'token'"),
-            ("80:web,policy=x", "^--map 80:web,policy=x: policy=x: unknown; it is one"),
+            (
+                "80:web,policy=a:",
+                "^--map 80:web,policy=a:: policy=a:: must be leastconn, ",
+            ),
             ("80:web,attempts=0", "attempts=0: must be a whole number from 1 to 100$"),
             ("unix:web.sock:web", "web.sock:web: a UNIX socket's path must begin with"),
             ("0:web", "^--map 0:web: port '0' must be a number from 1 to 65535$"),

@@ -190,6 +190,21 @@ class TestWords:
         with pytest.raises(ValueError, match="unknown; it is one of leastconn, p2c"):
             policy("fastest")
 
+    @pytest.mark.parametrize("text", ["first", "a-b.c", "pkg:Own", "pkg.mod_2:Own"])
+    def test_code(self, text: str) -> None:
+        """Code is named by an entry point, or by a module and a name in it."""
+        assert values.OneOfOrCode(())(text) == text
+
+    @pytest.mark.parametrize("text", ["", "pkg:", ":Own", "a/b:c", "a:b.c", "a b"])
+    def test_no_code(self, text: str) -> None:
+        """What names no code is answered with what would."""
+        with pytest.raises(ValueError) as raised:
+            values.OneOfOrCode(("one", "two"))(text)
+        assert str(raised.value) == (
+            "must be one, two, the name of an entry point, or MODULE:NAME such as"
+            " mypackage.mymodule:MyClass"
+        )
+
     @pytest.mark.parametrize("text", ["web", "my.web_service-2", "Straße", "a=b"])
     def test_name(self, text: str) -> None:
         """A name may hold whatever is no separator of ours or of a URL."""

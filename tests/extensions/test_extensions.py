@@ -1,0 +1,106 @@
+"""Policies and hooks that mappings name."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
+
+from lbconsul.balance.custom_policy import GuardedPolicy
+from lbconsul.balance.policy import LeastConnections, RoundRobin
+from lbconsul.config.build import configure
+from lbconsul.config.model import Mapping
+from lbconsul.errors import ConfigError
+from lbconsul.extensions.extensions import POLICY_GROUP, Extensions
+from tests.support.instances import upstreams
+from tests.support.packages import FIRST, importable, write_entry_point, write_module
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder on Python's module path."""
+    with importable(tmp_path):
+        yield tmp_path
+
+
+def _mapping(policy: str) -> Mapping:
+    return configure([], [f"80:web,policy={policy}"]).mappings[0]
+
+
+class TestPolicy:
+    """The policy of a mapping."""
+
+    def test_own(self, folder: Path) -> None:
+        """An operator's own is guarded, and its faults are told."""
+        extensions = Extensions(Clock())
+        name = f"{write_module(folder, FIRST)}:First"
+        extensions.load(_mapping(name))
+        policy = extensions.policy(name)(lambda: 0.0)
+        assert isinstance(policy, GuardedPolicy)
+        one, other = upstreams(1, 1)
+        policy.place(other)
+        policy.place(one)
+        assert policy.choose() is one
+        policy.withdraw(one)
+        policy.withdraw(one)
+        assert extensions.faults.counts.total() == 1
+
+    def test_entry_point(self, folder: Path) -> None:
+        """So is one that an installed package has."""
+        extensions = Extensions(Clock())
+        module = write_module(folder, FIRST)
+        write_entry_point(folder, POLICY_GROUP, "first", f"{module}:First")
+        extensions.load(_mapping("first"))
+        assert isinstance(extensions.policy("first")(lambda: 0.0), GuardedPolicy)
+
+    def test_built_in(self) -> None:
+        """One that is built in is itself: it needs no guard."""
+        extensions = Extensions(Clock())
+        extensions.load(_mapping("roundrobin"))
+        assert extensions.policy("roundrobin") is RoundRobin
+
+    @pytest.mark.parametrize(
+        ("code", "why"),
+        [
+            ("Own = 3", "is int, not a class that makes policies"),
+            (
+                "class Own: pass",
+                "is no policy: the constructor raised TypeError: Own()",
+            ),
+            (
+                "class Own:\n    def __init__(self, chance): pass",
+                "is no policy: has no place, withdraw, choose: a policy has place(ups",
+            ),
+        ],
+    )
+    def test_mistakes(self, folder: Path, code: str, why: str) -> None:
+        """What is no policy is refused in one line: where, what, and what is one."""
+        name = f"{write_module(folder, code)}:Own"
+        with pytest.raises(ConfigError) as raised:
+            Extensions(Clock()).load(_mapping(name))
+        assert str(raised.value).startswith(f"80:web: policy={name}: {why}")
+
+    def test_misspelt(self) -> None:
+        """A misspelt name is answered with those there are."""
+        with pytest.raises(ConfigError) as raised:
+            Extensions(Clock()).load(_mapping("leastcon"))
+        said = "80:web: policy=leastcon: unknown; did you mean leastconn?"
+        assert str(raised.value) == said
+        with pytest.raises(ConfigError) as raised:
+            Extensions(Clock()).load(_mapping("fastest"))
+        assert str(raised.value) == (
+            "80:web: policy=fastest: no installed package has an entry point of this"
+            " name in the group lbconsul.policies; built in are leastconn, p2c, random,"
+            " roundrobin"
+        )
+
+    def test_gone(self) -> None:
+        """One that a worker cannot load any more is replaced, which is logged."""
+        with capturedLogs() as events:
+            made = Extensions(Clock()).policy("own_gone:Own")
+        assert made is LeastConnections
+        [event] = events
+        said = formatEvent(event) or ""
+        assert said.startswith("policy=own_gone:Own: there is no module own_gone: ")
+        assert said.endswith("; leastconn replaces it")
