@@ -109,15 +109,15 @@ def read_pages(
 class Answers:
     """Makes answers; `pages` replace bodies, by status.
 
-    `now` returns the time in seconds since the epoch.
+    `now` returns the time in seconds since the epoch; `date` tells it.
     """
 
-    __slots__ = ("_date", "_pages")
+    __slots__ = ("_pages", "date")
 
     def __init__(
         self, now: Callable[[], float], pages: Mapping[int, Page] | None = None
     ) -> None:
-        self._date = DateLine(now)
+        self.date = DateLine(now)
         self._pages = dict(pages or {})
 
     def answer(
@@ -184,7 +184,7 @@ class Answers:
         return b"HTTP/1.1 %d %b\r\n%bContent-Length: %d\r\n%b%b%b\r\n" % (
             status,
             reason.encode(),
-            self._date.line(),
+            self.date.line(),
             length,
             fields,
             b"X-Request-ID: %b\r\n" % request_id if request_id else b"",

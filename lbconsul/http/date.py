@@ -5,7 +5,7 @@ from email.utils import formatdate
 
 
 class DateLine:
-    """The line that says when an answer was made (RFC 9110, 6.6.1).
+    """The line that says when an answer was made, or came (RFC 9110, 6.6.1).
 
     `now` returns the time in seconds since the epoch.
     """

@@ -38,6 +38,9 @@ _BEGINNING = re.compile(
     rb"(?: [\t\x20-\x7e\x80-\xff]{0,1024})?)?\r?)?"
 )
 
+#: The field Date, however it is spelt.
+_DATE = re.compile(rb"(?i)\ndate:")
+
 #: Status codes.
 SWITCHING_PROTOCOLS = 101
 _NO_CONTENT, _NOT_MODIFIED, _UPGRADE_REQUIRED = 204, 304, 426
@@ -77,8 +80,13 @@ class ResponseHead:
     #: The status line that is passed on, with its end: of HTTP/1.1.
     line: bytes
     fields: Fields
-    #: What is passed on if nothing is changed, up to the body.
+    #: What is passed on if nothing is changed, up to the body.  Empty without a Date:
+    #: then that of the moment is added (RFC 9110, 6.6.1).
     sent: bytes
+
+    def dated(self, date: bytes) -> bytes:
+        """What is passed on with this line of a Date, up to the body."""
+        return b"%b%b%b\r\n" % (self.line, self.fields.lines, date)
 
 
 def without_coding(lines: bytes) -> bytes:
@@ -142,6 +150,8 @@ class ResponseParser:
             sent = b"HTTP/1.1 %b%b\r\n" % (code, reason or b" ")
         head = data[pos : begin + len(raw)]
         whole = b"%b%b\r\n" % (sent, fields.lines)
+        if b"\nDate:" not in whole and not _DATE.search(whole):
+            whole = b""
         return ResponseHead(head, status, is_of_head, sent, fields, whole)
 
 

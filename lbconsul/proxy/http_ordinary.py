@@ -110,7 +110,8 @@ class OrdinaryRequests(LimitedSide):
             self._promote().on_head(head, part, is_over)
             return
         now = self._proxy.clock.seconds()
-        closes, sent_head = plan.head.fields.close, head.sent
+        closes = plan.head.fields.close
+        sent_head = head.sent or head.dated(settings.answers.date.line())
         if closes:
             sent_head = sent_head[:-2] + b"Connection: close\r\n\r\n"
         try:

@@ -61,6 +61,8 @@ class AnsweredRequest(DialedRequest):
         lines = fields.lines
         if fields.body == CHUNKED and not self.head.fields.minor:
             lines, self.close = without_coding(lines), True
+        if not head.sent:
+            lines += self._settings.answers.date.line()
         if (
             fields.body == UNTIL_CLOSE
             or session.settings.is_draining

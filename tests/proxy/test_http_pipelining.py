@@ -116,7 +116,4 @@ def test_nothing_follows_a_response_during_an_upload(extra: bytes) -> None:
         again = stage.upstream()
         again.hear()
         again.say(OK)
-        assert client.hear_message() == (
-            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n",
-            b"ok",
-        )
+        assert client.hear_message() == (OK[:-2], b"ok")

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from tests.support.certificates import Authority
-from tests.support.http_stage import GET, OK, HTTPStage, Peer
+from tests.support.http_stage import DATE, GET, OK, HTTPStage, Peer
 from tests.support.loopback import reset, stuff
 from tests.support.waiting import eventually
 
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
-REFUSAL = b"HTTP/1.1 413 No\r\nContent-Length: 2\r\n\r\nno"
+REFUSAL = b"HTTP/1.1 413 No\r\n%bContent-Length: 2\r\n\r\nno" % DATE
 
 
 def refuse(stage: HTTPStage, client: Peer, upstream: Peer) -> None:

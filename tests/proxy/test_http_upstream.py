@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.http_stage import GET, OK, HTTPStage, exchange
+from tests.support.http_stage import DATE, GET, OK, HTTPStage, exchange
 
 
 def test_connections_are_kept_on_both_sides() -> None:
@@ -25,9 +25,10 @@ def test_clients_of_http_1_0_get_no_chunks() -> None:
         client.say(b"GET / HTTP/1.0\r\n\r\n")
         upstream = stage.upstream()
         assert b"\r\nHost: 127.0.0.1:" in upstream.hear()
-        upstream.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        head = b"HTTP/1.1 200 OK\r\n" + DATE
+        upstream.say(head + b"Transfer-Encoding: chunked\r\n\r\n")
         upstream.say(b"2\r\nab\r\n", b"1\r\nc\r\n0\r\n\r\n")
-        assert client.hears_end() == b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nabc"
+        assert client.hears_end() == head + b"Connection: close\r\n\r\nabc"
 
 
 def test_a_response_may_end_with_its_connection() -> None:

@@ -10,7 +10,7 @@ import pytest
 from twisted.logger import LogEvent, capturedLogs
 
 from lbconsul.stats.http import CLASSES, HTTPStats
-from tests.support.http_stage import GET, OK, HTTPStage, Peer, exchange
+from tests.support.http_stage import DATE, GET, OK, HTTPStage, Peer, exchange
 from tests.support.waiting import eventually
 
 #: What every line of a request looks like, whatever is in it.
@@ -482,7 +482,7 @@ def test_bytes_count_while_they_move(logs: Sequence[LogEvent]) -> None:
         client.say(GET)
         upstream = stage.upstream()
         upstream.hear()
-        head = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"
+        head = b"HTTP/1.1 200 OK\r\n%bContent-Length: 10\r\n\r\n" % DATE
         upstream.say(head + b"half")
         client.hear()
         eventually(lambda: http(stage).sent == 4, "the bytes so far")

@@ -18,8 +18,11 @@ from tests.support.waiting import eventually
 #: A request that any server understands.
 GET = b"GET / HTTP/1.1\r\nHost: web.example\r\n\r\n"
 
+#: What a response has from its server; one without gets it from the proxy.
+DATE = b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+
 #: A response with a short body.
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+OK = b"HTTP/1.1 200 OK\r\n%bContent-Length: 2\r\n\r\nok" % DATE
 
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: (\d+)")
 

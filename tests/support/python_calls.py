@@ -37,8 +37,9 @@ _FIRST = 16
 
 _REQUEST = b"GET /small HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n"
 _KEPT_REQUEST = b"GET /small HTTP/1.1\r\nHost: bench\r\n\r\n"
-_KEPT_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + b"x" * 100
-_ANSWER = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + b"x" * 100
+_HEAD = b"HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+_KEPT_ANSWER = _HEAD + b"Content-Length: 100\r\n\r\n" + b"x" * 100
+_ANSWER = _HEAD + b"Connection: close\r\n\r\n" + b"x" * 100
 
 
 def calls_per_connection(
