@@ -37,7 +37,7 @@ FORWARDED_PREFIX = b"x-forwarded-"
 #: Read for the access log alone: other spellings of these names are passed on too.
 LOGGED = frozenset([b"referer", b"user-agent"])
 
-#: Lines that hold secrets are not remembered beyond their connection.
+#: Lines that hold secrets are not remembered.
 SECRET = frozenset(each.encode() for each in SECRET_FIELDS)
 
 #: The line of browsers that differs most, and what every value consists of.
@@ -76,8 +76,6 @@ class Fields:
     #: Names in lower case and values of fields that only trusted proxies may send.
     #: They are never passed on as they are.
     forwarded: tuple[tuple[bytes, bytes], ...] = ()
-    #: Whether a line holds a secret: then it is not to be remembered.
-    is_secret: bool = False
     #: As the access log shows them; ``-`` if there is none.
     referer: str = "-"
     user_agent: str = "-"
@@ -135,7 +133,7 @@ class FieldParser:
     def _learn(self, line: bytes) -> Meaning | None:
         """What the line means; None if it means nothing to a proxy."""
         if line.startswith(_COOKIE) and not line.translate(None, _OF_VALUES):
-            return _note_secret  # as below; a quarter of what browsers send
+            return None  # as below; a quarter of what browsers send
         match = match_line(line)
         if match is None:
             raise Refused(400, "it has a field line that is not valid")
@@ -147,34 +145,17 @@ class FieldParser:
         if read is not None and key != name.lower():
             read = None if key in LOGGED else drop
         if read is None:
-            if key in SECRET:
-                return _note_secret
-            if len(line) <= _LONGEST:
+            if len(line) <= _LONGEST and key not in SECRET:
                 if len(self._harmless) >= _MOST:
                     self._harmless.clear()
                 self._harmless.add(line)
             return None
         meaning = read(line, match[2].strip(b" \t"))
-        if key in SECRET:
-            return _both(meaning, _note_secret)
-        if len(line) <= _LONGEST:
+        if len(line) <= _LONGEST and key not in SECRET:
             if len(self._meanings) >= _MOST:
                 self._meanings.clear()
             self._meanings[line] = meaning
         return meaning
-
-
-def _note_secret(fields: Fields) -> None:
-    """A line that is passed on as it is, and holds a secret."""
-    fields.is_secret = True
-
-
-def _both(one: Meaning, other: Meaning) -> Meaning:
-    def note(fields: Fields) -> None:
-        one(fields)
-        other(fields)
-
-    return note
 
 
 def drop(line: bytes, value: bytes) -> Meaning:

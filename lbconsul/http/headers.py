@@ -27,6 +27,12 @@ _MOST_HOPS = 32
 
 _LAST_PORT = 65535
 
+#: What upstreams learn of nearly all clients.
+_USUAL = (
+    b"X-Forwarded-Proto: %b\r\nX-Forwarded-Port: %d\r\n"
+    b"X-Forwarded-For: %b\r\nX-Real-IP: %b\r\nX-Forwarded-Host: %b\r\n"
+)
+
 
 @frozen
 class ForwardingOptions:
@@ -78,13 +84,16 @@ class ClientHeaders:
         the route that takes it, if it has others; whom they trust does not matter.
         """
         options = options or self._options
+        host, address = fields.host, self.address.encode()
         if self.is_trusted and fields.forwarded:
             fixed = self._completed(fields, options)
+        elif address and host is not None:
+            # As below, at once: each new client pays for it.
+            fixed = _USUAL % (self._scheme, self._port, address, address, host.text)
         else:
-            port = b"%d" % self._port
-            fixed = _lines(self.address.encode(), self._scheme, port, b"")
-            if fields.host is not None:
-                fixed += b"X-Forwarded-Host: %b\r\n" % fields.host.text
+            fixed = _lines(address, self._scheme, b"%d" % self._port, b"")
+            if host is not None:
+                fixed += b"X-Forwarded-Host: %b\r\n" % host.text
         if options.forwarded:
             fixed += self._forwarded(fields)
         if options.via:
@@ -92,22 +101,8 @@ class ClientHeaders:
         return fixed
 
     def client(self, fields: Fields) -> str:
-        """The address of the client: that of the first hop that is not trusted.
-
-        Each trusted proxy appends its peer's address to X-Forwarded-For, so that what
-        stands left of a hop that is not trusted may be invented.
-        """
-        address, trusts = self.address, self._options.trusts
-        if trusts is None or not self.is_trusted:
-            return address
-        for hop in islice(_hops(fields), _MOST_HOPS):
-            found = _address(hop)
-            if not found:
-                break
-            address = found
-            if not trusts(address):
-                break
-        return address
+        """The address of the client, as `client_of` finds it."""
+        return client_of(self.address, fields, self._options.trusts)
 
     def scheme(self, fields: Fields) -> str:
         """The scheme of the URL that the client has asked for."""
@@ -168,6 +163,26 @@ class ClientHeaders:
         if scheme:
             elements[-1] += b";proto=%b" % scheme
         return elements
+
+
+def client_of(
+    address: str, fields: Fields, trusts: Callable[[str], bool] | None
+) -> str:
+    """The address of a peer's client: that of the first hop that is not trusted.
+
+    Each trusted proxy appends its peer's address to X-Forwarded-For, so that what
+    stands left of a hop that is not trusted may be invented.
+    """
+    if trusts is None or not trusts(address):
+        return address
+    for hop in islice(_hops(fields), _MOST_HOPS):
+        found = _address(hop)
+        if not found:
+            break
+        address = found
+        if not trusts(address):
+            break
+    return address
 
 
 def via(name: str, fields: Fields) -> bytes:

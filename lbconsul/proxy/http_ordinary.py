@@ -6,6 +6,7 @@ this kind.  At the first thing that is different an exchange takes over, at the 
 that the request has come to.
 """
 
+from abc import abstractmethod
 from contextlib import suppress
 
 from lbconsul.http.response import ResponseHead
@@ -93,6 +94,10 @@ class OrdinaryRequests(LimitedSide):
                 self.resume()
         return exchange
 
+    @abstractmethod
+    def _over(self, termination: Termination) -> None:
+        """Count and log the end of the connection, which is closed."""
+
     # Called by the upstream's connection.
 
     def on_head(self, head: ResponseHead, part: Part, is_over: bool) -> None:
@@ -159,7 +164,9 @@ class OrdinaryRequests(LimitedSide):
             if self._buffer or self.is_full:
                 self._begin_closing(Termination.DONE)
             else:
-                self.end(Termination.DONE)
+                # As `end`, without the call.
+                self.drop()
+                self._over(Termination.DONE)
             return
         self.state = HEAD
         if self._buffer or not self.watched & _IN:

@@ -28,7 +28,8 @@ class AnsweringSide(HTTPClientSide):
 
     # Set by the class that is made.
     _proxy: MappingProxy
-    _planner: Planner
+    #: None until a request needs a plan of this client's own.
+    _planner: Planner | None
     #: What is under way, unless it is an ordinary request.
     _begun: Exchange | None
     #: Where the response to an ordinary request comes from, while one is under way.
@@ -36,6 +37,16 @@ class AnsweringSide(HTTPClientSide):
     _texts: RequestTexts
     #: Bytes that had moved at the last check.
     _last_moved: int
+
+    @property
+    def planner(self) -> Planner:
+        """What plans the requests of this client."""
+        planner = self._planner
+        if planner is None:
+            planner = self._planner = Planner(
+                self._proxy, self.settings, self.address, self.sock, self.info
+            )
+        return planner
 
     @property
     def _exchange(self) -> Exchange | None:
@@ -102,7 +113,7 @@ class AnsweringSide(HTTPClientSide):
         """Note the head of a request, which is valid, and its id."""
         request.raw, request.head = head.raw, head
         request.begun_at = self._proxy.clock.seconds()
-        request.request_id = self._planner.told_id(head.fields) or new_request_id()
+        request.request_id = self.planner.told_id(head.fields) or new_request_id()
 
     def _answer_bad(self, request: BadRequest, termination: Termination) -> None:
         """Answer a request that did not become an exchange, and close."""

@@ -137,10 +137,6 @@ class Planner:
         if settings.mapping.http.client_cert:
             self._own = certificate_lines(info)
 
-    def forget(self) -> None:
-        """Free what is kept for the next request."""
-        self._told, self._told_host, self._told_by = b"", None, None
-
     def plan(self, head: RequestHead) -> Plan:
         """What becomes of requests with this head.
 

@@ -4,12 +4,16 @@ from lbconsul.http.errors import Refused
 from lbconsul.proxy.http_client_side import BODY, CLOSING, HEAD, WAITING
 from lbconsul.proxy.http_exchange import Exchange
 from lbconsul.proxy.http_ordinary import OrdinaryRequests
+from lbconsul.proxy.http_plan import Plan
 from lbconsul.proxy.http_settings import new_request_id
 from lbconsul.proxy.http_side import READ_SIZE, Part
 from lbconsul.stats.termination import Termination
 
 #: The most bytes that are read from a client that is to end the connection.
 _MOST_DISCARDED = 16 << 20
+
+#: From how many addresses plans are kept until the next tick.
+_MOST_PLANS = 64
 
 _IN = 1
 
@@ -85,7 +89,7 @@ class RequestReader(OrdinaryRequests):
         head = None
         try:
             plan = self._plan
-            last = self.settings.last_head if plan is None else plan.head
+            last = None if plan is None else plan.head
             head = self.settings.requests.parse(data, 0, last)
             now = self._proxy.clock.seconds()
             if not was_partial:
@@ -95,9 +99,9 @@ class RequestReader(OrdinaryRequests):
                 return False
             # A reload may have replaced what serves it.
             if plan is None or head is not last or plan.settings.is_draining:
-                if plan is None and head is not last and not head.fields.is_secret:
-                    self.settings.last_head = head
-                plan = self._plan = self._planner.plan(head)
+                plan = self._plan = self.planner.plan(head)
+                if not self._exchanges:
+                    self._share(plan)
             body: Part = b""
             at = len(head.raw)
             if plan.is_ordinary and not was_partial and plan.size <= len(data):
@@ -129,11 +133,19 @@ class RequestReader(OrdinaryRequests):
             self._refuse(refused)
         return True
 
+    def _share(self, plan: Plan) -> None:
+        """Let other connections from the same address have this plan, if they would."""
+        address, plans = self.address, self.settings.plans
+        if plan.is_ordinary and self.info is None and isinstance(address, tuple):
+            if len(plans) >= _MOST_PLANS:
+                plans.clear()
+            plans[address[0]] = plan
+
     def _forget(self) -> None:
         """Free what the next request would be compared with."""
         self._plan = None
         self._body = self._request_id = b""
-        self._planner.forget()
+        self._planner = None
         self._texts.forget()
 
     def _pass_body(self, data: bytes) -> None:

@@ -11,7 +11,6 @@ from lbconsul.net.sockets import BareSocket, reset_on_close
 from lbconsul.net.stream import Stream
 from lbconsul.proxy.client_info import ClientInfo
 from lbconsul.proxy.http_client_side import CLOSING, HEAD, OVER, UPGRADED, WAITING
-from lbconsul.proxy.http_plan import Planner
 from lbconsul.proxy.http_requests import RequestReader
 from lbconsul.proxy.mapping_proxy import MappingProxy
 from lbconsul.proxy.request_log import BadRequest
@@ -59,13 +58,12 @@ class HTTPSession(RequestReader):
         self._rate = None
         self._buffer = b""
         self._is_serving = False
-        self._planner = Planner(proxy, settings, address, self.sock, info)
-        self._plan = None
+        self._planner = self._plan = None
         self._begun = None
         self._carrier = None
         self._exchanges = 0
         self.has_ended = False
-        self._texts = RequestTexts(address, self._planner.headers, info)
+        self._texts = RequestTexts(address, settings.forwarding, info)
 
     # What its mapping sees.
 
@@ -90,25 +88,33 @@ class HTTPSession(RequestReader):
 
     def start(self) -> None:
         """Read the client's first request, which has often come by now."""
-        self._proxy.session_sweeper.add(self)
+        sweeper = self._proxy.session_sweeper
+        sweeper.items.add(self)
+        if not sweeper.runs:
+            sweeper.start()
+        plans = self.settings.plans
+        if plans and self.info is None:
+            self._plan = plans.get(self.address[0])  # type: ignore[index]
         try:
             self.doRead()
-            if not self.watched and self._is_to_be_watched:
-                self.resume()
+            if not self._exchanges:
+                self._plan = None
+            if not self.watched:
+                carrier, plan = self._carrier, self._plan
+                if carrier is None or plan is None:
+                    is_to_be_watched = self.state in (HEAD, WAITING, CLOSING)
+                else:
+                    # If its response ends the connection, not to watch it saves a tenth
+                    # of what such a client costs.
+                    is_to_be_watched = not plan.head.fields.close
+                if is_to_be_watched:
+                    self.resume()
         except OSError:  # the kernel watches no more sockets
             self.end(Termination.STARVED)
         except Exception:
             # A bug in lbconsul: report it, but leak nothing.
             self.end(Termination.INTERNAL)
             raise
-
-    @property
-    def _is_to_be_watched(self) -> bool:
-        """Whether more may come, or the end, before its response ends it."""
-        if self._carrier is not None and self._plan is not None:
-            # Saves a tenth of what such a client costs.
-            return not self._plan.head.fields.close
-        return self.state in (HEAD, WAITING, CLOSING)
 
     # Called by the exchange, and then by the relay.
 

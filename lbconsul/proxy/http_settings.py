@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from functools import cache
 from itertools import count
-from typing import Self
+from typing import Any, Self
 
 from attrs import define, field
 from twisted.logger import Logger
@@ -18,7 +18,7 @@ from lbconsul.http.fields import FieldParser
 from lbconsul.http.head import Limits
 from lbconsul.http.headers import ForwardingOptions
 from lbconsul.http.redirecting import Redirecting
-from lbconsul.http.request import RequestHead, RequestParser, request_fields
+from lbconsul.http.request import RequestParser, request_fields
 from lbconsul.http.response import ResponseParser, response_fields
 from lbconsul.http.rewriting import RequestRewriting, ResponseRewriting
 from lbconsul.net.cidr import Networks, read_address
@@ -94,9 +94,10 @@ class HTTPSettings:
     logs_responses: bool = field(init=False)
     #: Whether requests may do without an exchange, if they are ordinary themselves.
     is_ordinary: bool = field(init=False)
-    #: The head of the last first request of a client: often those of others are equal,
-    #: as probes, scripts and services send them.  One with a secret is not kept.
-    last_head: RequestHead | None = None
+    #: The plans of ordinary requests with which clients began, by their address, until
+    #: the next tick: probes, scripts and services connect again to send the same.  Each
+    #: is an `http_plan.Plan`, which knows this class.
+    plans: dict[str, Any] = field(factory=dict)
     #: Exchanges under way.
     active: int = 0
     #: Whether keep-alive ends with the response: the mapping drains.

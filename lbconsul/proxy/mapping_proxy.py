@@ -352,6 +352,8 @@ class MappingProxy:
 
     def tick(self) -> Iterable[None]:
         """Close what is due, step by step; `Periodic` calls it each `EVERY` seconds."""
+        if self.http is not None:
+            self.http.plans.clear()
         is_draining = self._draining_since is not None
         if self.sessions and (is_draining or self._drain_manager.is_due):
             return self._end_due()

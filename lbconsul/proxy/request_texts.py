@@ -1,7 +1,7 @@
 """What the access log tells of a request beside figures, by its head."""
 
 from lbconsul.http.fields import Fields
-from lbconsul.http.headers import ClientHeaders
+from lbconsul.http.headers import ForwardingOptions, client_of
 from lbconsul.http.log_text import LINE, TARGET, field_texts, request_line
 from lbconsul.http.request import RequestHead
 from lbconsul.net.sockets import address_text
@@ -19,8 +19,8 @@ class RequestTexts:
 
     __slots__ = (
         "_address",
+        "_forwarding",
         "_head",
-        "_headers",
         "_info",
         "_peer",
         "client",
@@ -32,10 +32,10 @@ class RequestTexts:
     )
 
     def __init__(
-        self, address: object, headers: ClientHeaders, info: ClientInfo | None
+        self, address: object, forwarding: ForwardingOptions, info: ClientInfo | None
     ) -> None:
-        """The client at this address, by whose `headers` one tells who it is."""
-        self._address, self._headers, self._info = address, headers, info
+        """`forwarding` says whom to believe about the client at this address."""
+        self._address, self._forwarding, self._info = address, forwarding, info
         self._peer = ""
         self._head: RequestHead | None = None
 
@@ -72,14 +72,15 @@ class RequestTexts:
 
     def _identify(self, fields: Fields | None) -> None:
         """The client has the address that a trusted proxy told, or its own."""
-        address, headers, told = self._address, self._headers, ""
+        address, trusts = self._address, self._forwarding.trusts
         if not self._peer:
             self._peer = address_text(address)
         self.client = self._peer
         facts = self.facts = _NONE if self._info is None else self._info.facts()
-        if headers.is_trusted and fields is not None:
-            told = headers.client(fields)
-        if told and isinstance(address, tuple) and told != address[0]:
+        if trusts is None or fields is None or not isinstance(address, tuple):
+            return
+        told = client_of(address[0], fields, trusts)
+        if told != address[0]:
             self.client = told
             before = facts.get("via")
             via = f"{self._peer}, {before}" if before else self._peer

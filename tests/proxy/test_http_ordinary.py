@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 from twisted.logger import LogEvent, capturedLogs
 
-from lbconsul.proxy import http_time_limits
+from lbconsul.proxy import http_requests, http_time_limits
 from lbconsul.proxy.http_session import HTTPSession
 from lbconsul.proxy.http_upstream import UpstreamConnection
 from lbconsul.stats.http import CLASSES, HTTPStats
+from tests.support import loopback
 from tests.support.http_stage import GET, OK, HTTPStage, Peer
 from tests.support.loopback import reset
 from tests.support.waiting import eventually
@@ -514,24 +515,66 @@ def test_mappings_whose_requests_are_not_ordinary(options: dict[str, Any]) -> No
         assert settings.is_ordinary == ("upstream_host" in options)
 
 
+def _asked(stage: HTTPStage, kept: list[Peer], address: str, request: bytes) -> bytes:
+    """What the upstream gets of a client at this address that connects and asks.
+
+    `kept` is the upstream's connection, once there is one.
+    """
+
+    def connect() -> socket.socket:
+        # While the proxy does not run, so that it finds the request at the accept.
+        client = socket.socket()
+        client.bind((address, 0))
+        client.settimeout(loopback.PATIENCE)
+        there = stage.proxy.address
+        assert isinstance(there, tuple)
+        client.connect(there)
+        client.sendall(request)
+        return client
+
+    client = Peer(stage.enter(stage.proxy.call(connect)))
+    if not kept:
+        kept.append(stage.upstream())
+    asked = kept[0].hear()
+    kept[0].say(OK)
+    client.hear_message()
+    return asked
+
+
 def test_first_requests_that_are_equal() -> None:
-    """Clients that send the same are told apart; no head with a secret is kept."""
+    """What clients send that connect again is planned once for each address."""
     with HTTPStage() as stage:
+        proxy = stage.proxy
+        settings = proxy.mapped.http
+        assert settings is not None
+        with_cookie = GET[:-2] + b"Cookie: secret\r\n\r\n"
+        plans, kept = [], list[Peer]()
+        for address, request in (
+            ("127.0.0.1", GET),
+            ("127.0.0.1", GET),
+            ("127.0.0.2", GET),
+            ("127.0.0.1", with_cookie),
+            ("127.0.0.1", GET),
+        ):
+            asked = _asked(stage, kept, address, request)
+            assert (b"Cookie: secret" in asked) == (request is with_cookie)
+            assert f"X-Forwarded-For: {address}\r\n".encode() in asked
+            plans.append(settings.plans[address])
+        assert [plans.index(each) for each in plans] == [0, 0, 2, 3, 4]
+        proxy.call(proxy.mapped.tick)
+        assert not settings.plans
+
+
+def test_plans_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many clients connect, few of their requests are kept."""
+    monkeypatch.setattr(http_requests, "_MOST_PLANS", 1)
+    with HTTPStage() as stage:
+        kept = list[Peer]()
+        for address in ("127.0.0.1", "127.0.0.2"):
+            _asked(stage, kept, address, GET)
         settings = stage.proxy.mapped.http
         assert settings is not None
-        upstream: Peer | None = None
-        for request in (GET, GET, GET[:-2] + b"Cookie: secret\r\n\r\n"):
-            client = stage.client()
-            client.say(request)
-            upstream = upstream or stage.upstream()
-            asked = upstream.hear()
-            assert (
-                b"Cookie" in asked if b"Cookie" in request else b"Cookie" not in asked
-            )
-            upstream.say(OK)
-            client.hear_message()
-            assert settings.last_head is not None
-            assert settings.last_head.raw == GET
+        assert set(settings.plans) == {"127.0.0.2"}
 
 
 def test_a_client_without_a_request_for_a_while(

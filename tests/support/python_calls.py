@@ -90,6 +90,24 @@ def calls_per_request(*, logs: bool, requests: int = 1024, **options: Any) -> fl
         return proxy.reactor.counted / requests
 
 
+def calls_per_client(*, logs: bool, clients: int = 1024, **options: Any) -> float:
+    """The mean over clients in HTTP mode that connect for one request each.
+
+    Counted as for a connection.  Those to upstreams are kept.
+    """
+    mapping = evolve(Mapping("web", TCPListen("127.0.0.1", 0), mode="http"), **options)
+    with ExitStack() as held:
+        proxy = _Proxy(held, logs, mapping, _REQUEST)
+        # While one connection stays open the sweepers do not stop and start again.
+        proxy.connect_silently(held)
+        for _ in range(_FIRST):
+            proxy.serve_client(held)
+        proxy.reactor.counted = 0
+        for _ in range(clients):
+            proxy.serve_client(held)
+        return proxy.reactor.counted / clients
+
+
 class _CountingReactor(RecordingReactor):
     """Counts the Python functions that its readers and writers call."""
 
@@ -219,6 +237,18 @@ class _Proxy:
         while not received.endswith(b"x" * 100):
             self.reactor.turn_until(lambda: _is_ready(client))
             received += client.recv(4096)
+
+    def connect_silently(self, held: ExitStack) -> None:
+        """A client that says nothing."""
+        held.enter_context(loopback.connect(self._address))
+        self.reactor.turn_until(lambda: self._runtime.open == 1)
+
+    def serve_client(self, held: ExitStack) -> None:
+        """Let a client connect, ask, get its answer, and go."""
+        left = self._runtime.open
+        with self.connect() as client:
+            self.answer(client, held)
+        self.reactor.turn_until(lambda: self._runtime.open == left)
 
     def ask_again(self, client: socket.socket, held: ExitStack) -> None:
         """One more request of a client that has had its answer."""
