@@ -417,11 +417,13 @@ class Gateway(MultiService):
             "drained": to_rows(self.registry.drained),
             "ready": self.availability.was_complete,
             "addresses": to_state(self._watches.addresses),
+            "history": self._admin.history_state(),
         }
 
     def _inherit(self, state: AbstractMapping[str, Any]) -> None:
         """Begin with the predecessor's state; an older version gives less of it."""
         self.availability.was_complete = state.get("ready") is True
+        self._admin.inherit_history(state.get("history"))
         drained = None
         if "drained" in state:
             with suppress(ValueError):

@@ -121,7 +121,7 @@ class _Edition:
     plain: Text
     packed: Text | None = None
 
-    def read(self, *, packed: bool) -> Iterator[bytes]:
+    def read(self, packed: bool) -> Iterator[bytes]:
         """All pieces; the generator keeps the edition alive while it is read."""
         if not packed:
             text = self.plain
@@ -154,12 +154,12 @@ class Document:
     _editions: "list[ref[_Edition]]" = Factory(list)
     _call: Any = None
 
-    def read(self, *, packed: bool) -> Iterator[bytes]:
+    def read(self, packed: bool) -> Iterator[bytes]:
         """The pieces as of now, gzipped if `packed`; empty ones may occur.
 
         :raises BrokenOff: the edition was dropped, or could not be rendered.
         """
-        reading = self._edition().read(packed=packed)
+        reading = self._edition().read(packed)
         next(reading)  # from now on this generator keeps the edition
         return reading
 

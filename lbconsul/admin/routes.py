@@ -1,6 +1,6 @@
 """The routes of the admin listener and their handlers."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from urllib.parse import parse_qs
 
@@ -19,8 +19,9 @@ from twisted.web.http import (
 )
 
 from lbconsul.admin.auth import Authorizer, request_origin
-from lbconsul.admin.documents import Document
+from lbconsul.admin.documents import Document, gzipped
 from lbconsul.admin.event_stream import Stream
+from lbconsul.admin.history import LONGEST_STEP, history
 from lbconsul.admin.http_server import AdminRequest, cut
 from lbconsul.admin.metrics import CONTENT_TYPE, metrics
 from lbconsul.admin.orders import ORDERS, Orders
@@ -199,12 +200,23 @@ class Routes:
         return True
 
     def _status(self, request: Request) -> None:
-        self._send(request, JSON, self._documents["status"])
+        self._send(request, JSON, self._documents["status"].read)
 
     def _metrics(self, request: Request) -> None:
-        self._send(request, CONTENT_TYPE, self._documents["metrics"])
+        self._send(request, CONTENT_TYPE, self._documents["metrics"].read)
 
-    def _send(self, request: Request, content_type: str, document: Document) -> None:
+    def _history(self, request: AdminRequest) -> None:
+        query = _query(request)
+        names, step = query.get("mapping", []), _seconds(query.get("step", ["0"])[-1])
+        pieces = history(self._source.history, names, step)
+        self._send(request, JSON, lambda packed: gzipped(pieces) if packed else pieces)
+
+    def _send(
+        self,
+        request: Request,
+        content_type: str,
+        read: Callable[[bool], Iterator[bytes]],
+    ) -> None:
         if self._answers >= MOST_ANSWERS:
             raise _busy("too many long answers are in progress")
         more = {"Vary": "Accept-Encoding"}
@@ -215,9 +227,7 @@ class Routes:
         if request.method == b"HEAD":
             request.finish()
             return
-        response = StreamingResponse(
-            self._stream.turns, request, document.read(packed=packed)
-        )
+        response = StreamingResponse(self._stream.turns, request, read(packed))
         self._answers += 1
         request.notifyFinish().addBoth(lambda _: self._answered())
         response.begin()
@@ -268,6 +278,17 @@ def _query(request: AdminRequest) -> dict[str, list[str]]:
         raise HTTPError(BAD_REQUEST, "too many query fields") from None
 
 
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= LONGEST_STEP:
+        problem = f"step must be seconds from 0 to {LONGEST_STEP:g}"
+        raise HTTPError(BAD_REQUEST, problem)
+    return seconds
+
+
 def _busy(why: str) -> HTTPError:
     return HTTPError(
         SERVICE_UNAVAILABLE, f"{why}: try again later", (("Retry-After", "10"),)
@@ -289,5 +310,6 @@ _SHOWN: dict[str, _Show] = {
     "/status": Routes._status,
     "/metrics": Routes._metrics,
     "/events": Routes._events,
+    "/history": Routes._history,
     "/why": Routes._why,
 }

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from attrs import Factory, frozen
 
+from lbconsul.admin.history import HistorySource
 from lbconsul.admin.http_status import (
     HTTPStatus,
     HTTPUpstreamStatus,
@@ -328,6 +329,10 @@ class StatusSource(Protocol):
         There may be 10,000 of them, and all may have changed before the next is
         asked for.
         """
+
+    @property
+    def history(self) -> HistorySource:
+        """The last hour of each mapping."""
 
     def why(self, question: Question) -> Why:
         """Which route a request takes, and why.

@@ -32,6 +32,7 @@ from lbconsul.process.reactor_lag import Lag
 if TYPE_CHECKING:
     from lbconsul.admin.server import AdminServer
     from lbconsul.admin.token_file import OneToken, TokenFile
+    from lbconsul.gateway.history import HistoryRecorder
     from lbconsul.tls.material import Material
     from lbconsul.tls.server import TLSServer
 
@@ -61,6 +62,8 @@ class AdminService(MultiService):
     _lag: Lag = field(init=False)
     _bound: ThrottledLog = field(init=False)
     _server: "AdminServer | None" = None
+    #: Records the last hour of each mapping; None: there is no admin listener.
+    _history: "HistoryRecorder | None" = None
     #: The token of a demo (``--dev``): shown on its terminal only.
     demo_token: str = field(default="", repr=False)
 
@@ -82,6 +85,7 @@ class AdminService(MultiService):
     ) -> "AdminServer":
         # Imported here: without an admin listener they are not needed.
         from lbconsul.admin.server import AdminServer
+        from lbconsul.gateway.history import HistoryRecorder
         from lbconsul.gateway.status import StatusCollector
 
         reactor, config = self._reactor, self._config
@@ -93,7 +97,11 @@ class AdminService(MultiService):
             )
         changes = "off" if secret is None else "need a token"
         started = reactor.seconds()
-        showing = StatusCollector(self._gateway, started, wall, self._lag, changes)
+        history = self._history = HistoryRecorder(reactor, self._gateway)
+        history.setServiceParent(self)
+        showing = StatusCollector(
+            self._gateway, started, wall, self._lag, changes, history=history
+        )
         return AdminServer(
             reactor,
             listen,
@@ -174,6 +182,15 @@ class AdminService(MultiService):
     def on_event(self, event: Event) -> None:
         """Append an event to the event log, and so to all streams of events."""
         self.events.add(event.kind.value, describe(event), **_fields(event))
+
+    def history_state(self) -> dict[str, Any] | None:
+        """The history for a successor, as JSON can hold it; None if there is none."""
+        return None if self._history is None else self._history.state()
+
+    def inherit_history(self, state: object) -> None:
+        """Go on from a predecessor's history; from none if it is no such thing."""
+        if self._history is not None:
+            self._history.inherit(state)
 
     def _sum_up(self, counts: Mapping[str, int]) -> None:
         self._log.warn("admin: more of the same: {what}", what=in_words(counts))

@@ -22,6 +22,7 @@ from lbconsul.net.sweeper import TimeSlicer
 from lbconsul.proxy.connection_limit import ConnectionLimit
 from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.saturation import Full
+from lbconsul.stats.mapping import MappingStats
 from lbconsul.stats.traffic import MappingTraffic
 from lbconsul.steps import Steps
 
@@ -129,6 +130,9 @@ class DataPlane(CertificateUser, Protocol):
 
     def traffic(self, mapping: Mapping) -> MappingTraffic:
         """The traffic of a mapping, summed over all processes."""
+
+    def stats_of(self, mapping: Mapping) -> list[MappingStats]:
+        """The statistics of a mapping by process: what `traffic` sums up."""
 
     def set_drained(self, drained: AbstractMapping[Identity, int]) -> None:
         """Set the drained registrations, with their CreateIndex; others serve again."""

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from attrs import Factory, define
+from attrs import Factory, define, field
 from twisted.internet.defer import Deferred, succeed
 
 from lbconsul.admin.status_model import (
@@ -30,6 +30,7 @@ from lbconsul.config.model import Mapping
 from lbconsul.config.render import gateway_options, mapping_options
 from lbconsul.errors import CannotOrder
 from lbconsul.gateway.certificate_status import CertificateRows
+from lbconsul.gateway.history import HistoryRecorder
 from lbconsul.gateway.http_status import (
     bytes_moved,
     failed,
@@ -64,6 +65,8 @@ class StatusCollector:
     _lag: Lag
     #: Whether anything can be ordered, as `GatewayStatus` has it.
     _changes: str = "off"
+    #: Records the last hour of each mapping.
+    history: HistoryRecorder = field(kw_only=True)
     _wall_of_workers: WallClock = Factory(lambda: WallClock(time.monotonic))
     _certificates: CertificateRows = Factory(CertificateRows)
 

@@ -28,6 +28,7 @@ from lbconsul.proxy.listener_manager import ListenerManager
 from lbconsul.proxy.runtime import ProxyRuntime
 from lbconsul.proxy.saturation import Full
 from lbconsul.proxy.upstream_log import UpstreamLog
+from lbconsul.stats.mapping import MappingStats
 from lbconsul.stats.traffic import MappingTraffic
 from lbconsul.steps import Steps
 
@@ -171,6 +172,10 @@ class LocalDataPlane(MultiService):
     def traffic(self, mapping: Mapping) -> MappingTraffic:
         """The traffic of a mapping."""
         return self._runtime.traffic(mapping)
+
+    def stats_of(self, mapping: Mapping) -> list[MappingStats]:
+        """The statistics of a mapping by process: those of this one."""
+        return [self._runtime.stats(mapping)]
 
     @property
     def sweeper(self) -> TimeSlicer:

@@ -30,6 +30,9 @@ MAX_LINE, MOST_SOCKETS = 1 << 22, 10_000
 #: The longest line that the new gateway sends, in bytes.
 MAX_WORD = 4096
 
+#: The most that the name of a part of the state takes in a line, in bytes.
+_MARGIN = 100
+
 #: The longest listening address, and the longest reason to refuse, in characters.
 _LONGEST = 300
 
@@ -68,14 +71,18 @@ def write_offer(
 ) -> bytes:
     """Encode the addresses of the sockets that come with this line.
 
-    The state is added where there is room for it.
+    The state is added, without its largest parts if there is no room for them.
 
     :raises ProtocolError: there are too many sockets.
     """
     message = {"takeover": VERSION, "sockets": list(addresses)}
-    line = _line(**message, state=state) if state else _line(**message)
-    if len(line) > MAX_LINE:
-        line = _line(**message)
+    line, left = _line(**message), dict(state or {})
+    while left:
+        sizes = {name: len(json.dumps(value)) for name, value in left.items()}
+        if len(line) + sum(sizes.values()) + _MARGIN * (len(sizes) + 1) <= MAX_LINE:
+            line = _line(**message, state=left)
+            break
+        del left[max(sizes, key=lambda name: sizes[name])]
     if len(addresses) > MOST_SOCKETS or len(line) > MAX_LINE:
         raise ProtocolError(
             f"{len(addresses)} sockets are more than can be handed over"

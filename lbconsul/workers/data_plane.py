@@ -28,6 +28,7 @@ from lbconsul.proxy.data_plane import DataPlaneObserver, LocalDataPlane, Mapping
 from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.saturation import Full
 from lbconsul.proxy.targets import failover_spec
+from lbconsul.stats.mapping import MappingStats
 from lbconsul.stats.traffic import MappingTraffic
 from lbconsul.steps import Steps
 from lbconsul.workers.catalog_publisher import CatalogPublisher
@@ -201,6 +202,10 @@ class WorkerDataPlane(MultiService):
         if theirs.used:  # each worker decides which pool it uses
             here.used = set()
         return MappingTraffic.sum([here, theirs])
+
+    def stats_of(self, mapping: Mapping) -> list[MappingStats]:
+        """The statistics of a mapping by process: what `traffic` sums up."""
+        return self._local.stats_of(mapping) + self._stats.parts(mapping)
 
     def set_drained(self, drained: AbstractMapping[Identity, int]) -> None:
         """Set the drained registrations, with their CreateIndex; others serve again."""

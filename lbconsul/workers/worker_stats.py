@@ -41,6 +41,14 @@ class WorkerStats:
         past = [MappingTraffic(self._past[number])] if number in self._past else []
         return MappingTraffic.sum(past + self._reported(number))
 
+    def parts(self, mapping: Mapping) -> list[MappingStats]:
+        """A mapping's statistics: of the workers that have ended, and of each other."""
+        number = self._listeners.number(mapping)
+        if number is None:
+            return []
+        past = [self._past[number]] if number in self._past else []
+        return past + [each.stats for each in self._reported(number)]
+
     def ejected(
         self, mapping: Mapping
     ) -> dict[tuple[int, Identity], tuple[Ejection, float]]:

@@ -33,11 +33,11 @@ class DocumentTests(SynchronousTestCase):
             yield b""
 
     def _read(self, *, packed: bool = False) -> bytes:
-        return b"".join(self.document.read(packed=packed))
+        return b"".join(self.document.read(packed))
 
     def test_a_document_comes_whole(self) -> None:
         """A document comes whole, in pieces that are neither small nor large."""
-        pieces = [each for each in self.document.read(packed=False) if each]
+        pieces = [each for each in self.document.read(False) if each]
         self.assertEqual(b"".join(pieces), b"1" * PIECE * 4)
         self.assertEqual([len(each) for each in pieces], [PIECE] * 4)
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -47,15 +47,15 @@ class DocumentTests(SynchronousTestCase):
         Small ones are put together.
         """
         document = Document(self.clock, lambda: iter([b"a", b"", b"b"] * 5))
-        pieces = [each for each in document.read(packed=False) if each]
+        pieces = [each for each in document.read(False) if each]
         self.assertEqual(pieces, [b"ab" * 5])
 
     def test_packed(self) -> None:
         """
         Clients that accept gzip get it: the same text, made and packed once for all.
         """
-        plain = self.document.read(packed=False)
-        readings = [self.document.read(packed=True) for _ in range(3)]
+        plain = self.document.read(False)
+        readings = [self.document.read(True) for _ in range(3)]
         whole = {b"".join(each) for each in readings}
         self.assertEqual(len(whole), 1)
         self.assertEqual(gzip.decompress(whole.pop()), b"".join(plain))
@@ -66,7 +66,7 @@ class DocumentTests(SynchronousTestCase):
         Clients that ask while a document is being made share it, however fast they
         read.
         """
-        readings = [self.document.read(packed=False) for _ in range(3)]
+        readings = [self.document.read(False) for _ in range(3)]
         got = [b"", b"", b""]
         for turn in range(100):
             which = (0, 1, 0, 2)[turn % 4]
@@ -99,7 +99,7 @@ class DocumentTests(SynchronousTestCase):
         self._read()
         self.clock.advance(FRESH - 0.8)
         self._read()
-        reading = self.document.read(packed=False)
+        reading = self.document.read(False)
         begun = next(reading)
         self.clock.advance(FRESH)
         self.assertEqual(self._read(), b"3" * PIECE * 4)
@@ -113,7 +113,7 @@ class DocumentTests(SynchronousTestCase):
         self.document.forget()
         self._read()
         self.assertEqual(self.made, 2)
-        reading = self.document.read(packed=False)
+        reading = self.document.read(False)
         self.document.forget()
         self.assertEqual(b"".join(reading), b"2" * PIECE * 4)
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -123,7 +123,7 @@ class DocumentTests(SynchronousTestCase):
         readings = []
         for _ in range(count):
             self.document.forget()
-            readings.append(self.document.read(packed=False))
+            readings.append(self.document.read(False))
             for _ in range(6):
                 next(readings[-1])
         self.document.forget()
@@ -163,7 +163,7 @@ class DocumentTests(SynchronousTestCase):
             raise RuntimeError("no more")
 
         document = Document(self.clock, breaks)
-        readings = [document.read(packed=each) for each in (False, False, True)]
+        readings = [document.read(each) for each in (False, False, True)]
         for each, error in zip(
             readings, (RuntimeError, BrokenOff, BrokenOff), strict=True
         ):
@@ -171,5 +171,5 @@ class DocumentTests(SynchronousTestCase):
                 list(each)
         self.assertEqual(self.made, 1)
         with self.assertRaises(RuntimeError):
-            list(document.read(packed=False))
+            list(document.read(False))
         self.assertEqual(self.clock.getDelayedCalls(), [])

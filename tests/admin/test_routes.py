@@ -13,7 +13,7 @@ from lbconsul.admin.status_model import FullStatus
 from lbconsul.config.listen import TCPListen, UnixListen
 from tests.support.admin_client import Site
 
-SHOWN = ("/status", "/metrics", "/events", "/why?url=http://x/")
+SHOWN = ("/status", "/metrics", "/events", "/why?url=http://x/", "/history")
 PROBES = ("/healthz", "/readyz")
 ORDERS = tuple(
     f"/upstreams/dc1/node-00/web-0/{each}" for each in ("drain", "undrain", "eject")
@@ -194,6 +194,27 @@ def test_packed(path: str) -> None:
         assert json.loads(shown)["mappings"] == plain.value["mappings"]
     else:
         assert shown.count("\n") == plain.text.count("\n")
+
+
+def test_history() -> None:
+    """The last hour: of all mappings or some, in steps as long as is asked for."""
+    site = Site()
+    for name in ("80:web", "81:api"):
+        site.source.history.make_up(name, 5.0)
+    whole = site.ask("GET", "/history").value
+    assert [each["name"] for each in whole["mappings"]] == ["80:web", "81:api"]
+    packed = [("Accept-Encoding", "gzip")]
+    asked = site.ask("GET", "/history?mapping=81:api&step=60", packed)
+    shown = json.loads(gzip.decompress(asked.body))
+    assert [each["name"] for each in shown["mappings"]] == ["81:api"]
+    assert (shown["step"], len(shown["times"])) == (60.0, 60)
+
+
+@pytest.mark.parametrize("step", ["x", "-1", "601", "nan", "inf"])
+def test_history_in_odd_steps(step: str) -> None:
+    """Steps that are none are refused, with what would be right."""
+    refused = Site().ask("GET", f"/history?step={step}")
+    assert (refused.code, refused.error) == (400, "step must be seconds from 0 to 600")
 
 
 def test_many_long_answers() -> None:

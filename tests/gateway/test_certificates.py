@@ -23,6 +23,7 @@ from lbconsul.config.build import configure
 from lbconsul.config.model import Config, Mapping
 from lbconsul.errors import ConfigError
 from lbconsul.gateway import certificates
+from lbconsul.gateway.history import HistoryRecorder
 from lbconsul.gateway.status import StatusCollector
 from lbconsul.process.clock import WallClock
 from lbconsul.process.reactor_lag import Lag
@@ -366,7 +367,10 @@ def test_the_status(
     gateway = Gateway(running.reactor, site.config())
     with Started(running, gateway):
         wall = WallClock(running.reactor.seconds)
-        source = StatusCollector(gateway, 0.0, wall, Lag(running.reactor))
+        recorder = HistoryRecorder(running.reactor, gateway)
+        source = StatusCollector(
+            gateway, 0.0, wall, Lag(running.reactor), history=recorder
+        )
 
         def shown() -> MappingStatus:
             [mapping] = running.call(lambda: list(source.mappings()))

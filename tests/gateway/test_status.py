@@ -28,14 +28,17 @@ from lbconsul.config.build import configure
 from lbconsul.config.listen import TCPListen
 from lbconsul.config.model import TLS, Config, Mapping
 from lbconsul.gateway.availability import Availability
+from lbconsul.gateway.history import HistoryRecorder
 from lbconsul.gateway.interfaces import Stage
 from lbconsul.gateway.operations import Operations
 from lbconsul.gateway.status import StatusCollector
+from lbconsul.net.sweeper import TimeSlicer
 from lbconsul.process.clock import WallClock
 from lbconsul.process.reactor_lag import EVERY, Lag
 from lbconsul.proxy.connection_limit import ConnectionLimit
 from lbconsul.proxy.saturation import Full
 from lbconsul.proxy.targets import failover_spec
+from lbconsul.stats.mapping import MappingStats
 from lbconsul.stats.traffic import MappingTraffic
 from lbconsul.workers.messages import Count, Report
 from lbconsul.workers.worker_process import WorkerProcess
@@ -72,6 +75,13 @@ class FakeDataPlane:
 
     def traffic(self, mapping: Mapping) -> MappingTraffic:
         return self.told
+
+    def stats_of(self, mapping: Mapping) -> list[MappingStats]:
+        return [self.told.stats]
+
+    @property
+    def sweeper(self) -> TimeSlicer:
+        return TimeSlicer(Clock())
 
     def set_drained(self, drained: AbstractMapping[Identity, int]) -> None:
         self.registry.set_drained(drained)
@@ -148,6 +158,7 @@ class StatusStage:
             self.clock.seconds(),
             WallClock(self.clock.seconds, lambda: self.clock.seconds() + self.ahead),
             self.lag,
+            history=HistoryRecorder(self.clock, cast(Any, self.gateway)),
         )
 
     def answer(self, *instances: Any, **query: Any) -> None:

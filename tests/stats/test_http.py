@@ -3,7 +3,13 @@
 import pytest
 
 from lbconsul.stats.histogram import quantiles
-from lbconsul.stats.http import CLASSES, FIRST_BYTE, REQUEST, HTTPStats
+from lbconsul.stats.http import (
+    CLASSES,
+    FIRST_BYTE,
+    REQUEST,
+    HTTPStats,
+    HTTPUpstreamStats,
+)
 from tests.support.instances import an_identity
 
 A, B = an_identity("a"), an_identity("b")
@@ -142,3 +148,21 @@ class TestChanges:
         assert list(stats.accounts) == list(stats.take_changed()) == [A]
         stats.exchanged(B, 200, 0.1, 0.2, 0, 0)
         assert list(stats.take_changed()) == [B]
+
+
+def test_failures_of_an_instance() -> None:
+    """Failed requests of an instance count with it, over all processes."""
+    one, other = HTTPStats(), HTTPStats()
+    one.failed(A, 5.0, "answered 500")
+    assert one.take_changed() == one.accounts
+    for _ in range(2):
+        other.failed(A, 9.0, "answered 502")
+        other.add(one)
+    failing = other.accounts[A].failing
+    assert failing is not None
+    assert (failing.count, failing.error) == (4, "answered 502")
+    new = HTTPStats()
+    new.add(one)
+    assert new.accounts[A].failing == one.accounts[A].failing
+    new.add(HTTPStats(accounts={A: HTTPUpstreamStats()}))
+    assert new.accounts[A].failing == one.accounts[A].failing

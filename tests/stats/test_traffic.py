@@ -37,6 +37,22 @@ def test_sum() -> None:
     assert (one.stats.received, one.stats.accepted) == (11, 3)
 
 
+def test_accounts() -> None:
+    """
+    The accounts of instances are summed one by one: of 10,000 instances all at once
+    would hold up the reactor.
+    """
+    one, other = some(), some()
+    total = MappingTraffic.sum([MappingTraffic.sum([one]), other])
+    assert total.stats.accounts == {}
+    assert total.account(A).total == 4
+    assert total.account(B).total == 0
+    assert one.account(A) is one.stats.accounts[A]
+    one.stats.use_http().exchanged(A, 200, 0.1, 0.2, 1, 2)
+    assert total.http_account(A) is one.stats.use_http().accounts[A]
+    assert total.http_account(B).answered == 0
+
+
 def test_sum_of_requests() -> None:
     """Requests of several processes add up, with connections that are kept idle."""
     one = MappingTraffic(active_requests=1, idle_connections=2)
@@ -67,4 +83,5 @@ def test_close() -> None:
     stats = traffic.close("KW")
     assert stats.endings == {"--": 1, "KW": 2}
     assert (stats.received, stats.sent) == (11, 105)
+    assert stats.unhappy.total == 2
     assert traffic.close("KW").endings == {"--": 1, "KW": 2}

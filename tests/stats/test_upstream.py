@@ -62,13 +62,17 @@ def test_sum() -> None:
     """The latest times and the failures of several processes add up."""
     one, other = UpstreamStats(), UpstreamStats(answered=2)
     other.connects[0], other.first_bytes[1] = 3, 2
+    other.failed(4.0, "timeout")
     other.failed(5.0, "refused")
     for _ in range(2):
         one.add(other)
     assert (one.connects[0], one.first_bytes[1], one.answered) == (6, 4, 4)
     assert len(one.connects) == len(CONNECT) + 1
     assert one.failing is not None
-    assert (one.failing.count, other.failing and other.failing.count) == (2, 1)
+    assert (one.failing.count, other.failing and other.failing.count) == (4, 2)
+    other.add(UpstreamStats())
+    assert other.failing is not None
+    assert other.failing.count == 2
 
 
 def test_total_of() -> None:

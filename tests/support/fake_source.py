@@ -5,9 +5,10 @@
 """
 
 import argparse
+import math
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
 from typing import Any
 
@@ -15,6 +16,7 @@ from attrs import Factory, define, evolve, field
 from twisted.internet.defer import Deferred, succeed
 
 from lbconsul.admin.event_log import EventLog
+from lbconsul.admin.history import MappingHistory
 from lbconsul.admin.http_status import (
     HTTPStatus,
     HTTPUpstreamStatus,
@@ -37,6 +39,7 @@ from lbconsul.admin.why import CandidateStatus, MappingExplanation, Question, Wh
 from lbconsul.errors import CannotExplain, CannotOrder
 from lbconsul.stats import http
 from lbconsul.stats.causes import cause_of
+from lbconsul.stats.history import COLUMNS, KEPT
 from lbconsul.stats.mapping import CONNECTION
 from lbconsul.stats.upstream import CONNECT, FIRST_BYTE
 
@@ -147,6 +150,44 @@ def of_http_mapping(upstream: UpstreamStatus, count: int = 100) -> UpstreamStatu
 
 
 @define(eq=False)
+class FakeHistory:
+    """What was put into it, of mappings by name."""
+
+    clock: Callable[[], float]
+    step: float = 10.0
+    #: By name of the mapping, and column.
+    rows: dict[str, dict[str, list[float | None]]] = Factory(dict)
+
+    def times(self) -> list[float]:
+        count = max((len(each["open"]) for each in self.rows.values()), default=0)
+        now = self.clock()
+        return [now - self.step * (count - place) for place in range(count)]
+
+    def mappings(self, names: Iterable[str] = ()) -> Iterator[MappingHistory]:
+        for name in tuple(names) or tuple(self.rows):
+            if name in self.rows:
+                yield MappingHistory(name, self.rows[name])
+
+    def make_up(
+        self, name: str, level: float, trouble: int = 0, requests: bool = False
+    ) -> None:
+        """An hour in waves; in the last `trouble` samples more and more fails."""
+        row: dict[str, list[float | None]] = {each: [] for each in COLUMNS}
+        for place in range(KEPT):
+            wave = 1 + 0.25 * math.sin(place / 23) + 0.06 * math.sin(place * 1.7)
+            late = place - (KEPT - trouble)
+            bad = min(0.6, late / 40) if trouble and late >= 0 else 0.0
+            begun = level * wave
+            row["connections"].append(begun)
+            row["requests"].append(8 * begun * (1 - bad) if requests else None)
+            row["failed"].append(begun * bad)
+            row["open"].append(6 * begun * (1 - bad))
+            row["received"].append(800 * begun * (1 - bad))
+            row["sent"].append(45_000 * begun * (1 - bad))
+        self.rows[name] = row
+
+
+@define(eq=False)
 class FakeSource:
     """Shows what was put into it, and does what is ordered to that."""
 
@@ -158,6 +199,9 @@ class FakeSource:
     pools: dict[Key, dict[str, UpstreamStatus]] = Factory(dict)
     events: EventLog = field(
         default=Factory(lambda self: EventLog(self.clock), takes_self=True)
+    )
+    history: "FakeHistory" = field(
+        default=Factory(lambda self: FakeHistory(self.clock), takes_self=True)
     )
     #: What was ordered: the verb, and the upstream.
     orders: list[tuple[str, str]] = Factory(list)

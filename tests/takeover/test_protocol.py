@@ -59,6 +59,15 @@ def test_state_without_room() -> None:
     assert (read_offer(line), read_state(line)) == (["a"], {})
 
 
+def test_state_with_some_room() -> None:
+    """What takes most room in the state is left out first."""
+    state = {"drained": [1], "much": "x" * MAX_LINE, "some": "y" * (MAX_LINE // 2)}
+    line = write_offer(["a"], state)
+    del state["much"]
+    assert (read_offer(line), read_state(line)) == (["a"], state)
+    assert len(line) < MAX_LINE
+
+
 def test_an_offer_of_many_sockets() -> None:
     """An offer has room for as many sockets as any gateway has, and not for more."""
     addresses = [f"unix:/{number:0107}" for number in range(MOST_SOCKETS)]
