@@ -159,7 +159,9 @@ class TakeoverCoordinator(Service):
                 unused=", ".join(self._predecessor.unused),
             )
         self._turn_to(State.AWAITING_ANSWERS)
-        self._check()
+        # Not at once: with a snapshot the data plane would be added while the gateway
+        # starts its parts, and be started twice.
+        self._check_later = self._reactor.callLater(0, self._check)
 
     def stopService(self) -> None:
         super().stopService()

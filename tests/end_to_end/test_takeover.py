@@ -82,6 +82,19 @@ def test_under_load(gateway: StartGateway, web: str, meeting: str) -> None:
     assert os.listdir(os.path.dirname(meeting)).count("lb.sock") == 0
 
 
+def test_snapshot(
+    gateway: StartGateway, web: str, meeting: str, tmp_path: Path
+) -> None:
+    """A gateway that knows the instances from a snapshot starts each worker once."""
+    (port,) = free_ports(1)
+    told = ["--map", f"{port}:{web}", "--takeover", meeting, "--workers", "2"]
+    told += ["--state-dir", str(tmp_path / "state")]
+    gateway(*told).wait_for(r"worker 2 \(process \d+\) serves")
+    new = next_one(gateway, *told)
+    assert len(new.find(r"worker \d \(process \d+\) serves")) == 2
+    assert len(new.find(r"balancing ")) == 1
+
+
 def test_unix_and_systemd(
     gateway: StartGateway, web: str, meeting: str, tmp_path: Path
 ) -> None:
