@@ -154,9 +154,7 @@ def test_mistaken_upgrade(
     assert manager.hears(*STAGES)["READY"] == "1"
     config.write_text("map = 1")
     old.signal(signal.SIGUSR2)
-    old.expect(
-        r"process \d+, which was to take over, ended with status 1: this gateway"
-    )
+    old.expect(r"process \d+, which was to take over, has ended: this gateway goes on")
     old.terminate()
     assert manager.hears(*STAGES)["STOPPING"] == "1"
     old.wait_until_gone()

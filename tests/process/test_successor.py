@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from attrs import Factory, define, evolve
-from twisted.internet.error import ProcessDone, ProcessTerminated
+from twisted.internet.error import ProcessDone
+from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -21,23 +22,31 @@ CONFIG = evolve(configure([], ["80:web"]), takeover="/run/lb.sock")
 
 
 @define(eq=False)
-class Reactor:
+class Reactor(Clock):
     """Notes what it is to start, and says that it has."""
 
     started: list[tuple[Any, ...]] = Factory(list)
     trouble: OSError | None = None
-    pid: int = 4711
+
+    def __attrs_pre_init__(self) -> None:
+        super().__init__()
 
     def callFromThread(self, call: Any) -> None:  # noqa: N802
         call()
 
     def spawnProcess(  # noqa: N802
         self, protocol: Any, program: str, command: list[str], **keywords: Any
-    ) -> "Reactor":
+    ) -> None:
         if self.trouble is not None:
             raise self.trouble
         self.started.append((protocol, program, command, keywords))
-        return self
+
+    def started_as(self, said: bytes) -> None:
+        """What was started last says this, and ends."""
+        protocol = self.started[-1][0]
+        for each in (said[:2], said[2:]):
+            protocol.childDataReceived(3, each)
+        protocol.processEnded(Failure(ProcessDone(0)))
 
 
 @define(eq=False)
@@ -59,6 +68,14 @@ class SuccessorsTests(SynchronousTestCase):
         self.successors = Successors(self.reactor, self.gateway)
         self.events = self.enterContext(capturedLogs())
         self.seen = 0
+        self.running = {4711}
+        self.patch(os, "kill", self.see)
+
+    def see(self, process: int, number: int) -> None:
+        """Stands for os.kill."""
+        self.assertEqual(number, 0)
+        if process not in self.running:
+            raise ProcessLookupError
 
     def lines(self) -> list[str]:
         """What was logged since the last call."""
@@ -78,30 +95,46 @@ class SuccessorsTests(SynchronousTestCase):
         self.successors.start_on_sigusr2()
         signal.raise_signal(signal.SIGUSR2)
         [(_, program, command, keywords)] = self.reactor.started
-        self.assertEqual((program, command), ("python3", sys.orig_argv))
+        self.assertEqual((program, command[0]), (sys.executable, sys.executable))
+        self.assertEqual(command[-4:], sys.orig_argv)
         self.assertEqual(keywords["env"], {"NOTIFY_SOCKET": "/run/notify"})
-        self.assertEqual(keywords["childFDs"], {0: 0, 1: 1, 2: 2})
+        self.assertEqual(keywords["childFDs"], {0: 0, 1: 1, 2: 2, 3: "r"})
+        self.reactor.started_as(b"4711")
         self.assertEqual(self.lines(), ["SIGUSR2: process 4711 is to take over"])
+        self.gateway.is_draining = True  # it was replaced
+        self.reactor.advance(10)
+        self.assertEqual((self.lines(), self.reactor.getDelayedCalls()), ([], []))
 
     def test_one_at_a_time(self) -> None:
         """While one is about to take over no other is started; then another may be."""
         self.successors.start()
         self.successors.start()
+        self.assertRegex(
+            self.lines()[-1], r"to take over: process another is about to$"
+        )
+        self.reactor.started_as(b"4711")
+        self.successors.start()
         self.assertRegex(self.lines()[-1], r"to take over: process 4711 is about to$")
-        self.reactor.started[0][0].processEnded(Failure(ProcessTerminated(1)))
+        self.reactor.advance(1)
+        self.assertEqual(self.lines(), [])
+        self.running.clear()
+        self.reactor.advance(1)
         self.assertEqual(
             self.lines(),
             [
-                "process 4711, which was to take over, ended with status 1: this"
-                " gateway goes on"
+                "process 4711, which was to take over, has ended: this gateway goes on",
             ],
         )
         self.successors.start()
-        self.reactor.started[1][0].processEnded(Failure(ProcessTerminated(None, 9)))
-        self.assertIn("ended with signal 9", self.lines()[-1])
+        self.assertEqual(len(self.reactor.started), 2)
+
+    def test_not_started(self) -> None:
+        """What starts it may fail, which is logged; the next signal tries again."""
         self.successors.start()
-        self.reactor.started[2][0].processEnded(Failure(ProcessDone(0)))
-        self.assertEqual(len(self.lines()), 1)  # a daemon's first process
+        self.reactor.started_as(b"")
+        self.assertRegex(self.lines()[-1], "the process could not be started$")
+        self.successors.start()
+        self.assertEqual(len(self.reactor.started), 2)
 
     def assert_refused(self, why: str) -> None:
         """None is started, with the reason in the log."""
