@@ -26,7 +26,7 @@ NO_CONSUL = (
 )
 
 #: Folders whose every test runs programs.
-RUNS_PROGRAMS = {"browser", "end_to_end"}
+RUNS_PROGRAMS = {"browser", "contrib", "end_to_end"}
 
 #: What a test asks for that is a program.
 PROGRAMS = {"consul", "consul_binary", "subject"}

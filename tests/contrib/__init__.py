@@ -1,0 +1,1 @@
+"""What contrib/ has, tried with the programs that it is for."""
