@@ -181,6 +181,7 @@ TESTED_ELSEWHERE = {
     "lbconsul.proxy.http_requests": "tests/proxy/test_http_session.py",
     "lbconsul.proxy.http_response": "tests/proxy/test_http_exchange.py",
     "lbconsul.proxy.http_time_limits": "tests/proxy/test_http_limits.py",
+    "lbconsul.proxy.request_record": "tests/proxy/test_request_log.py",
     "lbconsul.proxy.request_texts": "tests/proxy/test_request_log.py",
     "lbconsul.proxy.route_table": "tests/proxy/test_active_listener.py",
     "lbconsul.proxy.handshake_steps": "tests/proxy/test_client_handshake.py",

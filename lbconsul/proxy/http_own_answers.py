@@ -14,7 +14,7 @@ from lbconsul.proxy.http_plan import Plan, Planner
 from lbconsul.proxy.http_settings import new_request_id
 from lbconsul.proxy.http_upstream import UpstreamConnection
 from lbconsul.proxy.mapping_proxy import MappingProxy
-from lbconsul.proxy.request_log import BadRequest
+from lbconsul.proxy.request_record import RequestRecord
 from lbconsul.proxy.request_texts import RequestTexts
 from lbconsul.stats.termination import Termination
 
@@ -97,7 +97,7 @@ class AnsweringSide(HTTPClientSide):
         """
         exchange, reason = self._exchange, reason_of(status, termination)
         if exchange is None:
-            request = BadRequest(
+            request = RequestRecord(
                 raw=raw, since=self.read_at, status=status, reason=reason, error=error
             )
             if head is not None:
@@ -109,13 +109,13 @@ class AnsweringSide(HTTPClientSide):
         answer = exchange.answer(status, reason)
         self._send_whole(exchange, status, answer, termination)
 
-    def _identify(self, request: BadRequest, head: RequestHead) -> None:
+    def _identify(self, request: RequestRecord, head: RequestHead) -> None:
         """Note the head of a request, which is valid, and its id."""
         request.raw, request.head = head.raw, head
         request.begun_at = self._proxy.clock.seconds()
         request.request_id = self.planner.told_id(head.fields) or new_request_id()
 
-    def _answer_bad(self, request: BadRequest, termination: Termination) -> None:
+    def _answer_bad(self, request: RequestRecord, termination: Termination) -> None:
         """Answer a request that did not become an exchange, and close."""
         head = request.head
         answer = self.settings.answers.answer(
@@ -166,7 +166,7 @@ class AnsweringSide(HTTPClientSide):
             exchange.is_answered = True
             self.on_exchange_over(termination)
 
-    def _tell_bad(self, request: BadRequest, termination: Termination) -> None:
+    def _tell_bad(self, request: RequestRecord, termination: Termination) -> None:
         """Count and log a request that did not become an exchange."""
         now = self._proxy.clock.seconds()
         self.settings.log.over(request, self._texts, termination, now)

@@ -13,7 +13,7 @@ from lbconsul.proxy.client_info import ClientInfo
 from lbconsul.proxy.http_client_side import CLOSING, HEAD, OVER, UPGRADED, WAITING
 from lbconsul.proxy.http_requests import RequestReader
 from lbconsul.proxy.mapping_proxy import MappingProxy
-from lbconsul.proxy.request_log import BadRequest
+from lbconsul.proxy.request_record import RequestRecord
 from lbconsul.proxy.request_texts import RequestTexts
 from lbconsul.stats.termination import Termination
 
@@ -196,7 +196,7 @@ class HTTPSession(RequestReader):
             exchange.finish(now, is_whole=False)
         elif state is HEAD and self._buffer:
             self._tell_bad(
-                BadRequest(raw=self._buffer, since=self.read_at), termination
+                RequestRecord(raw=self._buffer, since=self.read_at), termination
             )
         elif state is HEAD and not self._exchanges and termination is not _DONE:
             proxy.log.tell(

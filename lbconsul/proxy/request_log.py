@@ -4,14 +4,12 @@ The text is near the combined log format, with HAProxy's timers: docs/reference.
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol
 
 from attrs import Factory, define, field
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lbconsul.balance.instance import Instance
-from lbconsul.balance.upstream import Lease
 from lbconsul.config.model import Mapping
 from lbconsul.http.log_fields import LogFields
 from lbconsul.http.request import RequestHead
@@ -19,6 +17,14 @@ from lbconsul.http.response import SWITCHING_PROTOCOLS
 from lbconsul.proxy.access_log import ConnectionWriter
 from lbconsul.proxy.answer_reasons import limits_of
 from lbconsul.proxy.client_info import facts_text
+from lbconsul.proxy.request_record import (
+    TIMERS,
+    Request,
+    RequestRecord,
+    instance_of,
+    json_fields,
+    timers,
+)
 from lbconsul.proxy.request_texts import RequestTexts
 from lbconsul.stats.causes import cause_of
 from lbconsul.stats.http import HTTPStats
@@ -40,8 +46,6 @@ _OF_UPSTREAM = frozenset(
     }
 )
 
-_TIMERS = "TR", "Tw", "Tc", "Tr", "Ta"
-
 #: An ordinary request that has had its response: the texts of its client, its head and
 #: id; when it came, and was sent on, and when the response did; the status, bytes of
 #: the body and of the head of the response; the instance.
@@ -51,106 +55,6 @@ Finished = tuple[
 
 #: From here on a status says that the server failed.
 _SERVER_ERROR = 500
-
-
-class Request(Protocol):
-    """A request that is over, or whose connection is upgraded.
-
-    Times are the reactor's, in seconds; 0: it did not come to that.
-    """
-
-    #: The head, or what came of it.
-    raw: bytes
-    request_id: bytes
-    #: When the first byte of the request came, its head was complete, the connect to
-    #: the instance that answers began, the request was sent, and the head of the
-    #: response came.
-    since: float
-    begun_at: float
-    connecting_at: float
-    sent_at: float
-    answered_at: float
-    #: Its use of an upstream; else the last one that did not accept, if any.
-    lease: Lease | None
-    failed: Instance | None
-    #: Bytes of the bodies, from the client and to it; and of the head of the response.
-    received: int
-    sent: int
-    head_sent: int
-    #: Those of the bodies that are counted already.
-    counted_received: int
-    counted_sent: int
-    #: Of the response; 0: there was none.
-    status: int
-    #: The fields of the response, if it has been asked for any.
-    response_fields: bytes
-    #: Upstreams that failed before, and whether the connection had been kept idle.
-    retries: int
-    is_reused: bool
-    #: Why the response was one of the gateway's own, in a word, and in detail.
-    reason: str
-    error: str
-
-    @property
-    def head(self) -> RequestHead | None:
-        """None: it is not valid, or not complete."""
-
-
-@define(eq=False, kw_only=True)
-class BadRequest:
-    """A request that never became an exchange: not valid, or not complete."""
-
-    raw: bytes
-    since: float
-    status: int = 0
-    response_fields: bytes = b""
-    sent: int = 0
-    head_sent: int = 0
-    reason: str = ""
-    error: str = ""
-    head: RequestHead | None = None
-    request_id: bytes = b""
-    begun_at: float = 0.0
-    connecting_at: float = 0.0
-    sent_at: float = 0.0
-    answered_at: float = 0.0
-    lease: Lease | None = None
-    failed: Instance | None = None
-    received: int = 0
-    counted_received: int = 0
-    counted_sent: int = 0
-    retries: int = 0
-    is_reused: bool = False
-
-
-@define(eq=False, kw_only=True)
-class _OrdinaryRequest:
-    """A finished request as a `Request`, for all that is not written as text."""
-
-    head: RequestHead
-    raw: bytes = field(init=False)
-    request_id: bytes
-    since: float
-    begun_at: float
-    connecting_at: float
-    sent_at: float
-    answered_at: float
-    status: int
-    sent: int
-    head_sent: int
-    failed: Instance | None
-    lease: Lease | None = None
-    received: int = field(init=False)
-    counted_received: int = 0
-    counted_sent: int = 0
-    response_fields: bytes = b""
-    retries: int = 0
-    is_reused: bool = True
-    reason: str = ""
-    error: str = ""
-
-    def __attrs_post_init__(self) -> None:
-        self.raw, self.received = self.head.raw, self.head.fields.body
 
 
 @define(eq=False)
@@ -240,7 +144,8 @@ class RequestLog:
         head_sent: int,
         instance: Instance,
     ) -> None:
-        request = _OrdinaryRequest(
+        request = RequestRecord(
+            raw=head.raw,
             head=head,
             request_id=request_id,
             since=since,
@@ -249,9 +154,11 @@ class RequestLog:
             sent_at=since,
             answered_at=now,
             status=status,
+            received=head.fields.body,
             sent=sent,
             head_sent=head_sent,
             failed=instance,
+            is_reused=True,
         )
         self._write(request, texts, _DONE, now, "")
 
@@ -315,7 +222,7 @@ class RequestLog:
             return  # the client's own mistake, or it left
         texts.read(request.head, request.raw)
         method, _, rest = texts.line.partition(" ")
-        instance, reason = _instance(request), request.reason or code
+        instance, reason = instance_of(request), request.reason or code
         lease = request.lease
         # What did not accept is counted by the dialer.
         if lease is not None and termination in _OF_UPSTREAM:
@@ -346,18 +253,18 @@ class RequestLog:
         upstream = "-" if instance is None else instance.text
         since, answered = request.since, request.answered_at
         if answered and request.sent_at == since:  # a kept connection, at once
-            timers = (
+            text = (
                 f"TR=0 Tw=0 Tc=0 Tr={int((answered - since) * 1000)}"
                 f" Ta={int((now - since) * 1000)}"
             )
         else:
-            each = zip(_TIMERS, _timers(request, now), strict=True)
-            timers = " ".join([f"{name}={ms}" for name, ms in each])
+            each = zip(TIMERS, timers(request, now), strict=True)
+            text = " ".join([f"{name}={ms}" for name, ms in each])
         request_id = request.request_id.decode() or "-"
         line = (
             f'{texts.client} {self._name} {upstream} "{texts.line}" {request.status}'
             f' {request.sent} "{texts.referer}" "{texts.user_agent}" host={texts.host}'
-            f" in={request.received} {timers} retries={request.retries}"
+            f" in={request.received} {text} retries={request.retries}"
             f" reused={'1' if request.is_reused else '0'} {termination.code}"
             f" id={request_id}"
         )
@@ -376,7 +283,7 @@ class RequestLog:
             "client": texts.client,
             "mapping": self._name,
             "upstream": upstream,
-            **_fields(request, texts, now),
+            **json_fields(request, texts, now),
             "termination": termination.code,
             "request_id": request_id,
             **facts,
@@ -393,50 +300,3 @@ class RequestLog:
         error = request.error or self._limits.get(termination, "")
         facts = {"upgrade": upgrade, "reason": request.reason, "error": error}
         return {name: value for name, value in facts.items() if value}
-
-
-def _timers(request: Request, now: float) -> tuple[int, int, int, int, int]:
-    """HAProxy's timers, in milliseconds; -1: it did not come to that.
-
-    They are of the request's head, the wait for an upstream, the connect, the wait for
-    the head of the response, and of all.
-    """
-    since, begun, sent = request.since, request.begun_at, request.sent_at
-    connecting, answered = request.connecting_at, request.answered_at
-    return (
-        int((begun - since) * 1000) if begun else -1,
-        int((connecting - begun) * 1000) if connecting else -1,
-        int((sent - connecting) * 1000) if sent else -1,
-        int((answered - sent) * 1000) if answered else -1,
-        int((now - since) * 1000),
-    )
-
-
-def _fields(request: Request, texts: RequestTexts, now: float) -> dict[str, Any]:
-    """What a line of JSON has of a request itself."""
-    return {
-        **_words(texts.line),
-        "host": texts.host,
-        "status": request.status,
-        "received": request.received,
-        "sent": request.sent,
-        "referer": texts.referer,
-        "user_agent": texts.user_agent,
-        **dict(zip(_TIMERS, _timers(request, now), strict=True)),
-        "seconds": round(now - request.since, 6),
-        "retries": request.retries,
-        "reused": request.is_reused,
-    }
-
-
-def _instance(request: Request) -> Instance | None:
-    """The instance that answered a request, or the last one that was tried."""
-    return request.failed if request.lease is None else request.lease.instance
-
-
-def _words(line: str) -> dict[str, str]:
-    """The parts of a request line; all of it if it has others."""
-    words = line.split(" ")
-    if len(words) != 3:
-        return {"request": line}
-    return {"method": words[0], "target": words[1], "version": words[2]}
