@@ -58,6 +58,14 @@ VARYING = _script(
     Cookie='string.format("session=%016x; theme=dark", n * 7919)',
 )
 
+#: No two clients send the same Cookie, and each only one request.
+NEW_CLIENTS = _script(
+    "n + 1",
+    '"/small"',
+    Connection='"close"',
+    Cookie='string.format("session=%016x; theme=dark", n * 7919)',
+)
+
 
 def over_hosts(count: int) -> str:
     """Each request goes to one of so many hosts, drawn evenly."""

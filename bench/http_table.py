@@ -62,6 +62,7 @@ LIMITS = (
     Limit(CPU["HTTP, Cookie and target vary"], 1.5, 1.8),
     Limit(CPU["HTTP, new client connection"], 1.35, 1.6),
     Limit(CPU["HTTP, new client connection"], 0.75, 1.0, SAFE),
+    Limit(CPU["HTTP, new client, Cookie varies"], 1.35, 1.6),
     Limit(CPU["HTTP, 64 KiB"], 1.1, 1.3),
     Limit(CPU["HTTP, chunked 64 KiB"], 1.1, 1.3),
     Limit(CPU["HTTP, chunked 1 KiB"], 1.4, 1.6),

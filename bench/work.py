@@ -91,6 +91,9 @@ HTTP_WORK: dict[str, Work] = {
     "HTTP, new client connection": evolve(
         _BROWSER, per="connection", extra=browser.arguments(Connection="close")
     ),
+    "HTTP, new client, Cookie varies": evolve(
+        _BROWSER, per="connection", extra=(), script=browser.NEW_CLIENTS
+    ),
     "HTTP, 64 KiB": _BODIES,
     "HTTP, chunked 64 KiB": _CHUNKED,
     "HTTP, chunked 1 KiB": evolve(_CHUNKED, path="chunked/1k", length=1 << 10),
