@@ -27,6 +27,8 @@ exclude_patterns = ["README.md"]
 myst_heading_anchors = 4
 highlight_language = "text"
 nitpicky = True
+# A lexer that does not know all of a language is no mistake of a page.
+suppress_warnings = ["misc.highlighting_failure"]
 
 html_theme = "furo"
 html_title = f"lbconsul {version}"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lbconsul.admin.metrics import metrics
 from lbconsul.command_line import CommandLine
 from lbconsul.config.http_options import HTTP_OPTIONS
 from lbconsul.config.mapping_options import MAPPING_OPTIONS
@@ -18,6 +19,7 @@ from lbconsul.stats.termination import Termination
 from lbconsul.usage.commands import BY_NAME, PROCESS
 from lbconsul.usage.words import parse, parted
 from tests.support.binaries import REPOSITORY
+from tests.support.fake_source import fake_source
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 
@@ -59,17 +61,24 @@ def _table(title: str) -> set[str]:
 
 @pytest.mark.usefixtures("without_environment")
 @pytest.mark.parametrize(("page", "command"), COMMANDS)
-def test_commands(page: str, command: str) -> None:
+def test_commands(page: str, command: str, tmp_path: Path) -> None:
     """Each command is one that is understood."""
     words = shlex.split(command, comments=True)
+    words = words[: words.index("|")] if "|" in words else words
+    if "--config" in words:
+        file = tmp_path / "lbconsul.toml"
+        file.write_text("map = ['80:web']\n")
+        words[words.index("--config") + 1] = str(file)
     name, *rest = words = words[words.index("lbconsul") + 1 :]
     if not command.startswith("lbconsul ") or name not in BY_NAME:
         CommandLine().parseOptions(words)
     elif name in ("run", "check"):
         process = [each.name for each in PROCESS.arguments]
-        CommandLine().parseOptions(parted(BY_NAME[name], rest, process)[1])
+        check = ["--check"] if name == "check" else []
+        others = parted(BY_NAME[name], rest, process)[1]
+        CommandLine().parseOptions([*check, *others])
     else:
-        parse(BY_NAME[name], rest[: rest.index("|")] if "|" in rest else rest)
+        parse(BY_NAME[name], rest)
 
 
 def test_table_of_commands() -> None:
@@ -116,6 +125,17 @@ def test_options_of_the_gateway() -> None:
     flags = {"check", "online", "dev", "consul", "map", "route", "config"}
     named = {each.removeprefix("--") for each in _table("### Options of the gateway")}
     assert named == (set(OPTIONS) - set(MAPPING_OPTIONS)) | flags
+
+
+def test_metrics() -> None:
+    """Each metric that a page names is one that a gateway has."""
+    source = fake_source(lambda: 1_760_000_000.0, 12, "ok")
+    source.speak_http()
+    text = b"".join(metrics(source, {("status", 200): 7})).decode()
+    known = set(re.findall(r"^(?:# TYPE )?(lbconsul_\w+)", text, re.MULTILINE))
+    for page in PAGES:
+        for name in re.findall(r"\blbconsul_[a-z_]+\b(?!/)", page.read_text()):
+            assert name in known, (page.name, name)
 
 
 def test_termination_codes() -> None:
