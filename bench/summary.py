@@ -1,4 +1,4 @@
-"""What README.md says of speed, to be copied from `tables.md`."""
+"""The tables of README.md and docs/performance.md, to be copied from `tables.md`."""
 
 from collections.abc import Iterator, Sequence
 
