@@ -11,6 +11,7 @@ from attrs import define, evolve, field, frozen
 
 from lbconsul.dev.catalog import Catalog
 from lbconsul.dev.http import HTTPError
+from lbconsul.dev.reaper import Reaper
 from lbconsul.dev.records import Check, Node, Service
 from lbconsul.dev.ttls import TTLs
 
@@ -45,6 +46,8 @@ class CheckSpec:
 
     check: Check
     ttl: float
+    #: The service is deregistered once it was critical for so long; None: never.
+    removed_after: float | None = None
 
 
 @define(eq=False)
@@ -56,6 +59,7 @@ class Agent:
     services: dict[str, Service] = field(factory=dict)
     checks: dict[str, Check] = field(factory=dict)
     _ttls: TTLs = field(factory=TTLs)
+    _reaper: Reaper = field(factory=Reaper)
 
     def join(self) -> None:
         """Register the node in the catalog, alive, with all its services and checks."""
@@ -112,7 +116,7 @@ class Agent:
         if check_id not in self._ttls:
             raise HTTPError(500, f'CheckID "{check_id}" does not have associated TTL')
         self._ttls.renew(check_id, now)
-        self._set_status(check_id, status, output)
+        self._set_status(check_id, status, output, now)
 
     def maintain_service(self, service_id: str, enable: bool, reason: str) -> None:
         """Put a service into maintenance, or take it back out."""
@@ -140,17 +144,23 @@ class Agent:
         self._maintain(check, enable)
 
     def expire(self, now: float) -> None:
-        """Turn the checks critical whose TTL is over."""
+        """Turn the checks critical whose TTL is over, and deregister services that
+        were critical for too long.
+        """
+        for check_id in self._reaper.due(now):
+            if check_id in self.checks:  # another check may have taken the service out
+                self.deregister_service(self.checks[check_id].service_id)
         for check_id in self._ttls.expire(now):
             last = self.checks[check_id].output
             hint = f" (last output before timeout follows): {last}" if last else ""
-            self._set_status(check_id, "critical", f"TTL expired{hint}")
+            self._set_status(check_id, "critical", f"TTL expired{hint}", now)
 
     def next_expiry(self) -> float | None:
-        """When the next TTL ends, if no check is updated until then; None without
-        TTLs.
+        """When `expire` has something to do, if no check is updated until then; None
+        if never.
         """
-        return self._ttls.next()
+        ends = (self._ttls.next(), self._reaper.next())
+        return min((each for each in ends if each is not None), default=None)
 
     def _begin(self) -> None:
         """Start a command; register the node again if it was removed from the
@@ -167,9 +177,12 @@ class Agent:
         if old is not None:
             check = evolve(check, status=old.status, output=old.output)
         self._ttls.start(check.id, wanted.ttl, now)
+        self._reaper.limit(check.id, wanted.removed_after)
+        self._reaper.note(check.id, check.status, now)
         self._publish(check)
 
-    def _set_status(self, check_id: str, status: str, output: str) -> None:
+    def _set_status(self, check_id: str, status: str, output: str, now: float) -> None:
+        self._reaper.note(check_id, status, now)
         old = self.checks[check_id]
         new = evolve(old, status=status, output=output)
         if old.status == status:
@@ -201,6 +214,7 @@ class Agent:
         stay.
         """
         self._ttls.forget(check_id)
+        self._reaper.forget(check_id)
         if self.checks.pop(check_id, None) is not None:
             self.catalog.drop_check(self.node.name, check_id)
 

@@ -1,6 +1,7 @@
 """The paths below `/v1/agent/`: registrations with the agent of this node."""
 
 from collections.abc import Callable
+from zlib import crc32
 
 from attrs import frozen
 
@@ -35,6 +36,8 @@ class AgentApi:
             f"{v1}check/warn/": Action("PUT", self._warning),
             f"{v1}check/fail/": Action("PUT", self._critical),
             f"{v1}check/update/": Action("PUT", self._update),
+            # The last: it begins as others do.
+            f"{v1}service/": Action("GET", self._service),
         }
 
     def _self(self, asked: ConsulRequest) -> Json:
@@ -54,6 +57,14 @@ class AgentApi:
 
     def _services(self, asked: ConsulRequest) -> Json:
         return {one.id: one.json() for one in self._agent.services.values()}
+
+    def _service(self, asked: ConsulRequest) -> Json:
+        service = self._agent.services.get(asked.name)
+        if service is None:
+            raise HTTPError(404, f"unknown service ID: {asked.name}")
+        json = service.json()
+        digest = crc32(repr(json).encode())
+        return {**json, "ContentHash": f"{digest:016x}"}
 
     def _checks(self, asked: ConsulRequest) -> Json:
         return {one.id: one.json() for one in self._agent.checks.values()}

@@ -9,6 +9,7 @@ from attrs import evolve
 
 from lbconsul.dev.agent import CheckSpec
 from lbconsul.dev.http import HTTPError
+from lbconsul.dev.reaper import LEAST
 from lbconsul.dev.records import Check, Service, TaggedAddress
 
 Fields = Mapping[str, Any]
@@ -171,4 +172,10 @@ def _wanted(
         service_id=service,
         type="ttl",
     )
-    return CheckSpec(check, fields["TTL"])
+    return CheckSpec(check, fields["TTL"], _removed_after(fields))
+
+
+def _removed_after(fields: Fields) -> float | None:
+    """How long its service may be critical, in seconds; None: for ever."""
+    after: float = fields.get("DeregisterCriticalServiceAfter", 0.0)
+    return max(after, LEAST) if after > 0 else None

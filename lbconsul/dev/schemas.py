@@ -43,10 +43,11 @@ _CHECK = {
     "TTL": seconds,
     "Timeout": ignored,
     "OutputMaxSize": ignored,
+    "DeregisterCriticalServiceAfter": seconds,
     **_unsupported(
         "HTTP TCP GRPC GRPCUseTLS Args ScriptArgs DockerContainerID Shell Interval"
         " AliasNode AliasService Header Method Body TLSSkipVerify ProxyHTTP ProxyGRPC"
-        " SuccessBeforePassing FailuresBeforeCritical DeregisterCriticalServiceAfter"
+        " SuccessBeforePassing FailuresBeforeCritical"
     ),
 }
 _OWN_CHECK = {**_CHECK, "CheckID": text}

@@ -1,5 +1,6 @@
 """The agent's care for what the catalog has of it."""
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from lbconsul.dev.agent import Agent, CheckSpec
@@ -30,6 +31,20 @@ class AgentTests(SynchronousTestCase):
         self.assertEqual(self.statuses()["answers"], "passing")
         self.agent.expire(110)
         self.assertEqual(self.statuses()["answers"], "critical")
+        self.assertIsNone(self.agent.next_expiry())
+
+    def test_critical_for_too_long(self) -> None:
+        """A service that may be critical for a minute is gone in the round after it,
+        unless it passes meanwhile."""
+        spec = evolve(ANSWERS, removed_after=60)
+        self.agent.register_service(WEB, [spec], replace=False, now=100)
+        self.agent.update_check("answers", "passing", "", now=105)
+        self.agent.expire(115)
+        self.assertEqual(self.agent.next_expiry(), 180)
+        self.agent.expire(179)
+        self.assertEqual(self.statuses()["answers"], "critical")
+        self.agent.expire(180)
+        self.assertEqual(self.agent.services, {})
         self.assertIsNone(self.agent.next_expiry())
 
     def test_removed_behind_its_back(self) -> None:

@@ -258,3 +258,18 @@ def test_services_whose_check_makes_no_sense(
     said = {"Name": name, "Check": check}
     assert subject.put(REGISTER, said) == (400, complaint)
     assert subject.see(name).instances == []
+
+
+def test_a_limit_of_being_critical(subject: Subject, name: str) -> None:
+    """
+    A check may say how long its service may be critical, which the catalog does
+    not show; the agent takes less than a minute for a minute.
+    """
+    for after in ("1m", "5s", 90_000_000_000):
+        check = {"TTL": "30s", "DeregisterCriticalServiceAfter": after}
+        subject.register(name, Check=check)
+        (shown,) = subject.checks(name).values()
+        assert (shown["Status"], shown["Definition"]) == ("critical", {})
+    wrong = {"TTL": "30s", "DeregisterCriticalServiceAfter": "soon"}
+    status, said = subject.put(REGISTER, {"Name": name, "Check": wrong})
+    assert (status, "soon" in said) == (400, True)

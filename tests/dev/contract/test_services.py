@@ -1,5 +1,7 @@
 """Registering services with the agent, and how they are listed."""
 
+from urllib.parse import quote
+
 import pytest
 
 from tests.dev.contract.subject import REGISTER, Subject
@@ -327,3 +329,16 @@ def test_the_catalogs_lists(subject: Subject, name: str) -> None:
     }
     tagged = subject.get(f"/v1/catalog/service/{name}?tag=b")
     assert [one["ServiceID"] for one in tagged] == [f"{name}-2"]
+
+
+def test_one_service_of_the_agent(subject: Subject, name: str) -> None:
+    """The agent shows each of its services by its id, with a digest of it."""
+    subject.register(name, ID=f"{name}-[::1]-80", Port=80, Meta={"a": "b"})
+    path = f"/v1/agent/service/{quote(f'{name}-[::1]-80', safe='')}"
+    shown = subject.get(path)
+    assert len(shown.pop("ContentHash")) == 16
+    assert shown == subject.get("/v1/agent/services")[f"{name}-[::1]-80"]
+    assert subject.ask("GET", f"{path}x") == (
+        404,
+        f"unknown service ID: {name}-[::1]-80x",
+    )
