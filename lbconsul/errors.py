@@ -25,6 +25,10 @@ class Forbidden(UnusableAnswer):
     """Consul answered 403: the ACL token is missing, wrong or too weak."""
 
 
+class NotFound(UnusableAnswer):
+    """Consul answered 404: it has no such thing."""
+
+
 class NoUpstream(LBConsulError):
     """Every upstream of the service has been tried, or there is none."""
 

@@ -16,11 +16,11 @@ from twisted.web.iweb import IPolicyForHTTPS, IResponse
 from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.config.consul import ConsulAddress, ConsulConfig
 from lbconsul.consul.endpoints import ConsulEndpoints
-from lbconsul.consul.http import PACKED, Body, bounded_http
+from lbconsul.consul.http import PACKED, Body, Whole, bounded_http
 from lbconsul.consul.resolver import HostResolver
 from lbconsul.consul.tls import authority_files, https_policy
 from lbconsul.consul.token import Token
-from lbconsul.errors import Forbidden, UnusableAnswer
+from lbconsul.errors import Forbidden, NotFound, UnusableAnswer
 from lbconsul.process.files import read_file
 from lbconsul.text import decimal, one_line
 
@@ -48,6 +48,13 @@ PAGE_LIMIT = 4 * 1024 * 1024
 
 #: How long such a page may take, in seconds.
 PAGE_WITHIN = 5.0
+
+#: The longest answer of an agent about one service, in bytes: its metadata alone may
+#: have 64 pairs of 640 characters.
+SERVICE_LIMIT = 1024 * 1024
+
+#: How long the agent may take for a request about one service, in seconds.
+AGENT_WITHIN = 5.0
 
 
 def deadline(wait: float) -> float:
@@ -133,6 +140,20 @@ class ConsulClient:
         asked = Deferred.fromCoroutine(self._page(path, datacenter, address))
         return asked.addTimeout(PAGE_WITHIN, self._clock, _too_late)
 
+    def agent(self, method: str, path: str, body: bytes = b"") -> Deferred[bytes]:
+        """Send the agent at the first address one request about its own services.
+
+        `path` is below ``/v1/agent/``.  It fails as `ask` does, with `NotFound` where
+        there is no such service; with `TimeoutError` after `AGENT_WITHIN` seconds.
+        """
+        asked = Deferred.fromCoroutine(self._agent(method, path, body))
+        return asked.addTimeout(AGENT_WITHIN, self._clock, _too_late)
+
+    async def _agent(self, method: str, path: str, body: bytes) -> bytes:
+        path = f"/v1/agent/{path}"
+        response = await self._send(method, 0, path, {}, body)
+        return self._reply(response, await _body_of(response, SERVICE_LIMIT)).body
+
     async def _page(self, path: str, datacenter: str, address: int) -> bytes:
         params = {"dc": datacenter, "stale": ""}
         reply = await self._get(address, path, params, PAGE_LIMIT)
@@ -169,10 +190,25 @@ class ConsulClient:
         *,
         or_none: bool = False,
     ) -> Reply:
-        """Send one GET; empty parameters are left out, except those of `_FLAGS`.
+        """Send one GET.
 
         With `or_none` a 404 is an empty list: there is no such key.
         """
+        response = await self._send("GET", address, path, params)
+        found = await _body_of(response, limit)
+        if or_none and response.code == 404:
+            return self._accept(response, b"[]")
+        return self._reply(response, found)
+
+    async def _send(
+        self,
+        method: str,
+        address: int,
+        path: str,
+        params: dict[str, str],
+        body: bytes = b"",
+    ) -> IResponse:
+        """Send one request; empty parameters are left out, except those of `_FLAGS`."""
         site, http = self._sites[address]
         params = {**self._params, **params}
         params = {k: v for k, v in params.items() if v or k in _FLAGS}
@@ -185,24 +221,22 @@ class ConsulClient:
             headers.setRawHeaders("X-Consul-Token", [token])
         if self._authorization:
             headers.setRawHeaders("Authorization", [self._authorization])
-        response = await http.get(
+        return await http.request(
+            method,
             url,
             headers=headers,
+            data=Whole(body) if body else None,
             allow_redirects=False,
             unbuffered=True,
             reactor=self._clock,  # type: ignore[arg-type]  # sets no timeout
         )
-        body = Body(limit) if response.code == 200 else Body(4096, excerpt=True)
-        response.deliverBody(body)
-        found = await body.whole
-        if or_none and response.code == 404:
-            return self._accept(response, b"[]")
-        return self._reply(response, found)
 
     def _reply(self, response: IResponse, body: bytes) -> Reply:
         if response.code == 403:
             self._token.distrust()
             raise Forbidden(f"403: {_excerpt(body)}")
+        if response.code == 404:
+            raise NotFound(f"404: {_excerpt(body)}")
         if response.code != 200:
             raise UnusableAnswer(f"{response.code}: {_excerpt(body)}")
         return self._accept(response, body)
@@ -313,6 +347,12 @@ def _too_late(result: object, seconds: float) -> NoReturn:
 def _header(response: IResponse, name: str) -> str | None:
     values = response.headers.getRawHeaders(name)
     return values[-1] if values else None
+
+
+async def _body_of(response: IResponse, limit: int) -> bytes:
+    body = Body(limit) if response.code == 200 else Body(4096, excerpt=True)
+    response.deliverBody(body)
+    return await body.whole
 
 
 def _excerpt(body: bytes) -> str:

@@ -2,10 +2,11 @@
 
 from http.cookiejar import DefaultCookiePolicy
 
-from attrs import define
+from attrs import define, frozen
 from treq.client import HTTPClient
 from treq.cookies import IndexableCookieJar
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IConsumer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
@@ -63,6 +64,36 @@ def _hide_packing(response: IResponse) -> IResponse:
         response.headers.removeHeader("Content-Encoding")
         response.headers.setRawHeaders(PACKED, [", ".join(encodings)])
     return response
+
+
+@implementer(IBodyProducer)
+@frozen
+class Whole:
+    """The body of a request, written at once.
+
+    treq's own producers use Twisted's global reactor.
+    """
+
+    _data: bytes
+
+    @property
+    def length(self) -> int:
+        """Its length in bytes: the Content-Length."""
+        return len(self._data)
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:  # noqa: N802
+        """Called by Twisted's client: write it."""
+        consumer.write(self._data)
+        return succeed(None)
+
+    def pauseProducing(self) -> None:
+        """It is written already."""
+
+    def resumeProducing(self) -> None:
+        """It is written already."""
+
+    def stopProducing(self) -> None:
+        """It is written already."""
 
 
 class Body(Protocol):

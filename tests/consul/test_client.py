@@ -27,6 +27,7 @@ from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.config.consul import ConsulAddress, ConsulConfig
 from lbconsul.consul import client as module
 from lbconsul.consul.client import (
+    AGENT_WITHIN,
     ConsulClient,
     Reply,
     basic,
@@ -37,7 +38,7 @@ from lbconsul.consul.describe import in_words
 from lbconsul.consul.http import bounded_http
 from lbconsul.consul.query_loop import is_unanswered
 from lbconsul.consul.token import Token
-from lbconsul.errors import ConfigError, Forbidden, UnusableAnswer
+from lbconsul.errors import ConfigError, Forbidden, NotFound, UnusableAnswer
 from tests.support.certificates import Authority
 from tests.support.fake_resolver import FakeResolver
 from tests.support.in_reactor import FastReactor, run, until
@@ -57,12 +58,17 @@ class FakeConsul(Resource):
     def __init__(self) -> None:
         super().__init__()
         self.requests: list[Request] = []
+        self.bodies: list[bytes] = []
         self.code = 200
         self.content: bytes | int = b"[]"
         self.headers: dict[str, str] = {}
 
+    def render_PUT(self, request: Request) -> bytes | int:
+        return self.render_GET(request)
+
     def render_GET(self, request: Request) -> bytes | int:
         self.requests.append(request)
+        self.bodies.append(b"" if request.content is None else request.content.read())
         request.setResponseCode(self.code)
         for name, value in self.headers.items():
             request.setHeader(name, value)
@@ -146,6 +152,29 @@ class AskTests(SynchronousTestCase):
             self.args(), {b"dc": [b"dc2"], b"ns": [b"team-a"], b"stale": [b""]}
         )
         self.assertEqual(request.getHeader("X-Consul-Token"), "s3cret")
+
+    def test_a_request_to_the_agent(self) -> None:
+        """What the agent is told has a method and a body; a service that it does not
+        have is an error of its own, and so is silence."""
+        self.consul.content = b""
+        self.client = self.client_with(Token(), ns="team")
+        told = self.client.agent("PUT", "service/register", b'{"Name":"edge"}')
+        self.agent.flush()
+        self.assertEqual(self.successResultOf(told), b"")
+        (request,) = self.consul.requests
+        self.assertEqual(request.method, b"PUT")
+        self.assertEqual(request.uri, b"/v1/agent/service/register?ns=team")
+        self.assertEqual(self.consul.bodies, [b'{"Name":"edge"}'])
+        self.consul.code, self.consul.content = 404, b"unknown service ID: x"
+        asked = self.client.agent("GET", "service/x")
+        self.agent.flush()
+        error = self.failureResultOf(asked, NotFound).value
+        self.assertEqual(str(error), "404: unknown service ID: x")
+        self.consul.content = NOT_DONE_YET
+        late = self.client.agent("GET", "service/x")
+        self.agent.flush()
+        self.clock.advance(AGENT_WITHIN)
+        self.failureResultOf(late, TimeoutError)
 
     def test_a_page_that_is_too_much(self) -> None:
         """
