@@ -11,6 +11,8 @@ from attrs import evolve, frozen
 from lbconsul.config.http_options import HTTP_OPTIONS
 from lbconsul.config.listen import UnixListen
 from lbconsul.config.model import TLS, Mapping
+from lbconsul.config.register import Register
+from lbconsul.config.register_options import REGISTER_OPTIONS
 from lbconsul.config.rewriting_options import REWRITING_OPTIONS
 from lbconsul.config.sizes import size_text
 from lbconsul.config.sources import RawMapping
@@ -51,6 +53,11 @@ _NEEDS = (
         lambda mapping: mapping.upstream_tls.is_on,
     ),
     _Need(
+        tuple(each.name for each in REGISTER_OPTIONS if each.name != "register"),
+        "register=",
+        lambda mapping: bool(mapping.register.name),
+    ),
+    _Need(
         ("upstream-key",),
         "upstream-cert=",
         lambda mapping: bool(mapping.upstream_tls.cert),
@@ -74,6 +81,12 @@ def resolved(each: RawMapping, mapping: Mapping) -> Mapping:
         _refuse_in_http(each, mapping)
         timeouts = evolve(mapping.timeouts, first_byte=0.0)
         mapping = evolve(mapping, timeouts=timeouts, waits_for_client=False)
+    if isinstance(mapping.listen, UnixListen) and mapping.register.name:
+        if "register" in each.options:
+            raise each.wrong(
+                "register", "a UNIX socket has no address that others can reach"
+            )
+        mapping = evolve(mapping, register=Register())
     if isinstance(mapping.listen, UnixListen) and "accept-proxy" not in each.options:
         # No client is in the networks of the default.  Set by the mapping, it is for
         # all clients.

@@ -10,6 +10,7 @@ from lbconsul.config import address_values, values
 from lbconsul.config.http_options import HTTP_OPTIONS
 from lbconsul.config.model import Mapping
 from lbconsul.config.option import Option, table
+from lbconsul.config.register_options import REGISTER_OPTIONS
 from lbconsul.config.rewriting_options import REWRITING_OPTIONS
 from lbconsul.config.tls_options import TLS_OPTIONS
 
@@ -224,6 +225,7 @@ MAPPING_OPTIONS = table(
     *TLS_OPTIONS,
     *HTTP_OPTIONS,
     *REWRITING_OPTIONS,
+    *REGISTER_OPTIONS,
     Option(
         "accept-proxy",
         address_values.networks,
@@ -261,6 +263,7 @@ LISTEN_OPTIONS = frozenset(
         "client-verify", "client-crl", "accept-proxy", "first-byte-timeout",
         "wait-for-client", "head-timeout", "keepalive-timeout", "max-head", "max-uri",
         "trusted-proxies", "client-cert-headers",
+        *(each.name for each in REGISTER_OPTIONS),
     }
 )  # fmt: skip
 

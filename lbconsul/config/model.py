@@ -8,6 +8,7 @@ from attrs import evolve, field, frozen
 from lbconsul.config.consul import ConsulConfig
 from lbconsul.config.http import HTTP
 from lbconsul.config.listen import Listen, TCPListen, UnixListen
+from lbconsul.config.register import Register
 from lbconsul.config.rewriting import Rewriting
 from lbconsul.errors import ConfigError
 from lbconsul.text import decimal, quoted
@@ -201,6 +202,7 @@ class Mapping:
     proxy_protocol: ProxyProtocol = ProxyProtocol()
     http: HTTP = HTTP()
     rewriting: Rewriting = Rewriting()
+    register: Register = Register()
     #: Whether no upstream is connected to before the client has sent a byte.
     waits_for_client: bool = False
     #: If this is a route: which clients of the address it takes, by server name;

@@ -6,6 +6,9 @@ from typing import Any
 
 from attrs import frozen
 
+#: Options whose value is a list with ``|`` between its items.
+BARRED = frozenset({"dc", "register-meta", "register-tags"})
+
 
 @frozen
 class Option:

@@ -8,7 +8,7 @@ from lbconsul.config.consul import ConsulConfig
 from lbconsul.config.http_options import HTTP_OPTIONS
 from lbconsul.config.mapping_options import LISTEN_OPTIONS, MAPPING_OPTIONS
 from lbconsul.config.model import Config, Mapping
-from lbconsul.config.option import Option, joined
+from lbconsul.config.option import BARRED, Option, joined
 from lbconsul.config.options import CONSUL_OPTIONS, GATEWAY_OPTIONS, SECRETS
 from lbconsul.config.rewriting_options import LISTS, REWRITING_OPTIONS
 from lbconsul.config.sizes import size_text
@@ -19,7 +19,6 @@ _SIZES = frozenset({"log-file-size", "max-head", "max-uri", "max-body"})
 
 #: Options that a mapping has only with ``mode=http``.
 _OF_HTTP = frozenset(option.name for option in (*HTTP_OPTIONS, *REWRITING_OPTIONS))
-
 
 _DEFAULT = Mapping("web")
 
@@ -101,6 +100,8 @@ def _text(name: str, value: Any) -> str:
         return value or "keep"
     if name == "retry-on":
         return ",".join(sorted(value)) or "off"
+    if name == "register":
+        return value or "off"
     if name == "log-fields":
         return ",".join(value) or "off"
     if name == "workers":
@@ -110,5 +111,5 @@ def _text(name: str, value: Any) -> str:
     if name in LISTS:
         return joined(name, value)
     if isinstance(value, tuple):
-        return ("|" if name == "dc" else ",").join(map(str, value))
+        return ("|" if name in BARRED else ",").join(map(str, value))
     return "" if value is None else str(value)

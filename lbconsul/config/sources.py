@@ -12,7 +12,7 @@ from attrs import Factory, evolve, frozen
 
 from lbconsul.config import grammar, values
 from lbconsul.config.mapping_options import MAPPING_OPTIONS
-from lbconsul.config.option import joined
+from lbconsul.config.option import BARRED, joined
 from lbconsul.config.options import OPTIONS
 from lbconsul.config.rewriting_options import LISTS
 from lbconsul.config.route_pattern import CONDITIONS
@@ -218,6 +218,8 @@ def _toml_text(where: str, value: object) -> str:
             return joined(name, value)
         if name in _LISTS:
             return ",".join(map(str, value))
+        if name in BARRED and name != "dc":  # its order is one of preference
+            return "|".join(map(str, value))
     if isinstance(value, str | int):
         return str(value)
     # The value is left out, since it may hold a token.

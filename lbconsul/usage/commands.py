@@ -6,6 +6,7 @@ from attrs import evolve, frozen
 
 from lbconsul.config.http_options import HTTP_OPTIONS
 from lbconsul.config.options import CONSUL_OPTIONS
+from lbconsul.config.register_options import REGISTER_OPTIONS
 from lbconsul.config.rewriting_options import REWRITING_OPTIONS
 from lbconsul.config.tls_options import TLS_OPTIONS
 from lbconsul.usage.argument import Argument, of_option
@@ -105,6 +106,7 @@ SERVING = (
         "idle-timeout", "half-close-timeout", "first-byte-timeout", "max-age",
         "wait-for-client", "accept-proxy", "send-proxy", "unix-mode", "allow-empty",
     ),
+    _group("Registration in Consul", *(each.name for each in REGISTER_OPTIONS)),
     _group("TLS", *(each.name for each in TLS_OPTIONS)),
     _group("With mode=http", *(each.name for each in HTTP_OPTIONS)),
     _group(

@@ -29,6 +29,8 @@ def _mapping(mapping: str, *routes: str, **options: str) -> Mapping:
         ("443:web", "upstream-server-name=a.com", "upstream-tls=on"),
         ("443:web", "upstream-cert=/c.pem", "upstream-tls=on"),
         ("443:web,upstream-tls=on", "upstream-key=/k.pem", "upstream-cert="),
+        ("80:web", "register-tags=edge", "register="),
+        ("80:web,register=off", "register-address=10.0.0.7", "register="),
     ],
 )
 def test_without_effect(mapping: str, option: str, needed: str) -> None:
@@ -198,3 +200,18 @@ class TestWithoutService:
                 _mapping(mapping)
         with pytest.raises(ConfigError, match="- is no service, and there is no"):
             _mapping("80:-", redirect_https="on")
+
+
+def test_registering_a_unix_socket() -> None:
+    """A UNIX socket is not registered: others cannot reach it."""
+    with pytest.raises(ConfigError, match=r"register=edge: a UNIX socket has no addr"):
+        _mapping("unix:/run/web.sock:web,register=edge")
+    assert not _mapping("unix:/run/web.sock:web", register="edge").register.name
+    assert not _mapping("unix:/run/web.sock:web,register=off").register.name
+
+
+def test_registering_a_route() -> None:
+    """A registration is the address's, so a route of it has none of its own."""
+    mapping = "80:web,mode=http,register=edge"
+    with pytest.raises(ConfigError, match=r"is for all clients of 0\.0\.0\.0:80"):
+        _mapping(mapping, "80:/api=api,register=api")

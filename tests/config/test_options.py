@@ -23,6 +23,7 @@ from lbconsul.config.model import (
 )
 from lbconsul.config.option import Option
 from lbconsul.config.options import CONSUL_OPTIONS, GATEWAY_OPTIONS, OPTIONS
+from lbconsul.config.register import Register
 from lbconsul.config.rewriting import Rewriting
 from lbconsul.config.rewriting_options import LISTS
 
@@ -42,6 +43,7 @@ GROUPS = {
     "proxy_protocol": ProxyProtocol,
     "http": HTTP,
     "rewriting": Rewriting,
+    "register": Register,
 }
 
 
@@ -120,7 +122,8 @@ def test_defaults_are_told_at_all() -> None:
         "response-timeout", "request-timeout", "max-head", "max-uri", "max-body",
         "min-rate", "keep-idle", "keep-idle-time", "retry-on", "forwarded", "via",
         "upstream-host", "traceparent", "client-cert-headers", "server-timing",
-        "log-fields", "eject-5xx", "redirect-https", "hsts",
+        "log-fields", "eject-5xx", "redirect-https", "hsts", "register",
+        "register-ttl", "register-remove-after",
     }  # fmt: skip
 
 

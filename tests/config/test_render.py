@@ -103,6 +103,12 @@ def _texts() -> Iterable[tuple[str, str]]:
         "redirect": ["301,https://a.com$path?$query"],
         "redirect-https": ["on"],
         "hsts": ["8760h;includeSubDomains;preload"],
+        "register": ["off", "web-edge"],
+        "register-tags": ["edge", "edge|a=b"],
+        "register-meta": ["zone=a|team=web"],
+        "register-address": ["edge.example.com", "[2001:db8::1]:80"],
+        "register-ttl": ["30s"],
+        "register-remove-after": ["1h"],
         "error-page": ["503:/a.html,error-page=502:/b.txt"],
     }.items():
         yield from ((name, text) for text in texts)
