@@ -23,7 +23,7 @@ BIN = $(VENV)/bin
 # An ordinary editable install hides the plugin from twistd; this form does not.
 INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check \
 	--config-settings editable_mode=compat --editable
-PURE = lbconsul/balance/*,lbconsul/stats/*,lbconsul/config/*,lbconsul/consul/catalog.py,lbconsul/consul/blocking_query.py,lbconsul/consul/entries.py,lbconsul/consul/location.py,lbconsul/consul/incremental.py,lbconsul/consul/watch_stats.py,lbconsul/consul/resolv_conf.py,lbconsul/http/*,lbconsul/net/cidr.py,lbconsul/net/crc32c.py,lbconsul/net/proxy_*.py,lbconsul/net/rate_limit.py,lbconsul/proxy/answer_reasons.py,lbconsul/proxy/retry.py,lbconsul/tls/client_hello.py,lbconsul/usage/*,$(WORKERS)
+PURE = lbconsul/balance/*,lbconsul/stats/*,lbconsul/config/*,lbconsul/consul/catalog.py,lbconsul/consul/blocking_query.py,lbconsul/consul/entries.py,lbconsul/consul/location.py,lbconsul/consul/incremental.py,lbconsul/consul/keeper.py,lbconsul/consul/registration.py,lbconsul/consul/watch_stats.py,lbconsul/consul/resolv_conf.py,lbconsul/http/*,lbconsul/net/cidr.py,lbconsul/net/crc32c.py,lbconsul/net/proxy_*.py,lbconsul/net/rate_limit.py,lbconsul/proxy/answer_reasons.py,lbconsul/proxy/retry.py,lbconsul/tls/client_hello.py,lbconsul/usage/*,$(WORKERS)
 WORKERS = lbconsul/workers/restart_backoff.py,lbconsul/workers/versioned_catalog.py,lbconsul/workers/messages.py,lbconsul/workers/catalog_sender.py,lbconsul/workers/stderr.py,lbconsul/workers/catalog_replica.py,lbconsul/workers/slots.py,lbconsul/workers/shared_counter.py
 
 # How many tests run at the same time: much of what they do is to wait.

@@ -11,6 +11,7 @@ from attrs import Factory, frozen
 from lbconsul.balance.instance import Health, Identity, Instance, Status
 from lbconsul.consul.entries import entries
 from lbconsul.consul.location import BY_DEFAULT, Location, Pick, locate
+from lbconsul.consul.registration import is_circle
 from lbconsul.errors import UnusableAnswer
 from lbconsul.text import clipped, one_line
 
@@ -173,6 +174,8 @@ def _unfit(entry: dict[str, Any], instance: Instance, location: Location) -> str
     kind = _get(entry["Service"], "Kind", str, "")
     if kind:
         return f"its kind is {_line(kind)}"
+    if is_circle(entry["Service"]):
+        return "it is a gateway that balances this service: connections would go round"
     datacenter, node, service_id = instance.identity
     names = {"id": service_id, "node": node, "datacenter": datacenter}
     for what, name in (names | {"address": instance.host}).items():

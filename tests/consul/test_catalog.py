@@ -392,6 +392,15 @@ class TestBounds:
         )
         assert len(told.instance) <= MOST_NAME
 
+    def test_circle(self) -> None:
+        """A gateway that balances the service which it is registered as is left out:
+        it would lead back here."""
+        made = an_entry(Service="web", Meta={"lbconsul-balances": "web"})
+        [told] = parse(an_answer(made)).skipped
+        assert "balances this service" in told.reason
+        made = an_entry(Service="edge", Meta={"lbconsul-balances": "web"})
+        assert parse(an_answer(made)).skipped == ()
+
     def test_tags(self) -> None:
         """Of tags without end some are known; what is no tag in its length is not."""
         tags = [str(number) for number in range(10_000)]
