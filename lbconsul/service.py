@@ -38,6 +38,7 @@ from lbconsul.gateway.drain_file import from_rows, to_rows
 from lbconsul.gateway.graceful_shutdown import GracefulShutdown
 from lbconsul.gateway.interfaces import DataPlane, Stage
 from lbconsul.gateway.operations import Operations
+from lbconsul.gateway.registrations import Registrations
 from lbconsul.gateway.reload import Reloader
 from lbconsul.gateway.screening import Screening
 from lbconsul.gateway.tls_files import check_files
@@ -103,6 +104,8 @@ class Gateway(MultiService):
     _dev: "DevCatalog | None" = field(init=False, default=None)
     _shutdown: GracefulShutdown | None = field(init=False, default=None)
     _takeover: TakeoverCoordinator = field(init=False)
+    #: The gateway in Consul.
+    registrations: Registrations = field(init=False)
     operations: Operations = field(init=False)
     _screening: Screening = field(init=False)
     _reloader: Reloader = field(init=False)
@@ -127,6 +130,15 @@ class Gateway(MultiService):
             reactor, self.registry, self._watches, self._admin
         )
         self.operations = Operations(reactor, self.data_plane, self._admin, self._busy)
+        self.registrations = Registrations(
+            reactor,
+            self,
+            client,
+            self._chance,
+            lambda: self._takeover.is_pending,
+            lambda: self._takeover.is_handing_over,
+            self._resolver,
+        )
         self._inherit(state)
         self._dev = self._make_dev_catalog() if config.dev else None
         self._screening = self._make_screening(own)
@@ -138,6 +150,7 @@ class Gateway(MultiService):
             self.operations,
             self.availability,
             self._screening,
+            self.registrations,
             self._admin,
             self._new_client,
         )
@@ -191,7 +204,7 @@ class Gateway(MultiService):
         services.append(self.certificates)
         if self._predecessor is None:
             services.append(self.data_plane)
-        services += [self._admin, self._screening]
+        services += [self._admin, self._screening, self.registrations]
         if self.config.takeover:
             services.append(self._takeover)
         for each in services:
@@ -269,6 +282,7 @@ class Gateway(MultiService):
         self.data_plane.listen(mapping)
         if self.running:
             self._screening.learn()
+            self.registrations.learn()
         self._know(mapping)
 
     def proxy_factory(self, mapping: Mapping) -> ProxyFactory:
@@ -315,6 +329,7 @@ class Gateway(MultiService):
         self._screening.learn()
         super().startService()
         self._screening.learn()  # systemd's sockets may not have been open before
+        self.registrations.learn()
 
     def bind_files(self) -> None:
         """Open the UNIX sockets only: their files belong to the process's user.
@@ -358,6 +373,7 @@ class Gateway(MultiService):
     def drain(self, grace: float = 0.0) -> Deferred[None]:
         """Accept for `grace` more seconds, then close the listeners and drain.
 
+        Before that it deregisters from Consul, unless another gateway takes over.
         Connections that outlive the drain timeout of their mapping are closed.  The
         Deferred fires when no connection is open; then the service can be stopped.
         """
@@ -365,8 +381,10 @@ class Gateway(MultiService):
         if self._shutdown is None:
             self._takeover.give_up()
             self._takeover.leave_files()
-            self._shutdown = GracefulShutdown(self._reactor, self.data_plane)
-            self._shutdown.begin(grace)
+            shutdown = GracefulShutdown(self._reactor, self.data_plane)
+            self._shutdown = shutdown
+            left = self.registrations.leave()
+            left.addCallback(lambda _: shutdown.begin(grace))
             reason = "no new clients are accepted"
             self._admin.on_event(GatewayEvent(kind=EventKind.DRAINING, reason=reason))
             self.on_stage()
@@ -397,6 +415,7 @@ class Gateway(MultiService):
         if self._shutdown is not None:
             self._shutdown.stop()
         self._takeover.leave_files()
+        await self.registrations.leave()
         await MultiService.stopService(self)
         self.data_plane.sockets.close()  # the data plane may not have been started
         accepted, closed, leases = self.data_plane.end()
@@ -418,12 +437,14 @@ class Gateway(MultiService):
             "ready": self.availability.was_complete,
             "addresses": to_state(self._watches.addresses),
             "history": self._admin.history_state(),
+            "registrations": dict(self.registrations.state()),
         }
 
     def _inherit(self, state: AbstractMapping[str, Any]) -> None:
         """Begin with the predecessor's state; an older version gives less of it."""
         self.availability.was_complete = state.get("ready") is True
         self._admin.inherit_history(state.get("history"))
+        self.registrations.inherit(state.get("registrations"))
         drained = None
         if "drained" in state:
             with suppress(ValueError):

@@ -74,8 +74,8 @@ ROOMS: dict[str, Room] = {
     "dev": room(COMMON),
     "consul": room(
         COMMON + "balance net process tls.context tls.pem",
-        pure="blocking_query catalog entries incremental location resolv_conf"
-        " watch_stats",
+        pure="blocking_query catalog entries incremental keeper location registration"
+        " resolv_conf watch_stats",
     ),
     "proxy": room(
         COMMON + "balance extensions http net process.files stats tls",
@@ -149,6 +149,10 @@ TESTED_ELSEWHERE = {
     "lbconsul.config.http": "tests/config/test_options.py",
     "lbconsul.config.http_options": "tests/config/test_options.py",
     "lbconsul.config.mapping_options": "tests/config/test_options.py",
+    "lbconsul.consul.agent_services": "tests/consul/test_registrar.py",
+    "lbconsul.consul.registration_log": "tests/consul/test_registrar.py",
+    "lbconsul.config.register": "tests/config/test_register_values.py",
+    "lbconsul.config.register_options": "tests/config/test_options.py",
     "lbconsul.config.option": "tests/config/test_options.py",
     "lbconsul.config.rewriting_options": "tests/config/test_options.py",
     "lbconsul.config.tls_options": "tests/config/test_options.py",

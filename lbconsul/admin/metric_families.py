@@ -106,6 +106,12 @@ def of_gateway(gateway: GatewayStatus) -> Iterator[Metric]:
     yield counter("log_lines_dropped_total", _DROPPED,
                   [((), gateway.log_lines_dropped)])  # fmt: skip
     yield gauge("full", _FULL, _full(gateway.full), ("reason",))
+    if gateway.registrations:
+        text = "1 for the current state of the gateway's registration in Consul."
+        states = (
+            ((each.service, each.id, each.state), 1.0) for each in gateway.registrations
+        )
+        yield gauge("registration", text, states, ("service", "id", "state"))
     yield from _of_workers(gateway.workers)
 
 

@@ -50,6 +50,27 @@ class FullStatus:
 
 
 @frozen(kw_only=True)
+class RegistrationStatus:
+    """A listening address that is registered in Consul, or is going to be."""
+
+    #: Of the registration, with the agent.
+    id: str
+    service: str
+    mapping: str
+    #: Empty: that of the agent.
+    address: str
+    port: int
+    #: ``waiting`` (not registered yet), ``passing``, ``critical`` (the gateway is not
+    #: ready), ``unconfirmed`` (the agent does not take reports), ``taken`` (the id
+    #: belongs to another gateway or program), ``left`` (deregistered, or handed over).
+    state: str
+    #: Why it is not passing; empty if it is.
+    reason: str = ""
+    #: Since when it is so; None if nothing is known yet.
+    since: float | None = None
+
+
+@frozen(kw_only=True)
 class GatewayStatus:
     """The gateway as a whole."""
 
@@ -81,6 +102,8 @@ class GatewayStatus:
     log_lines_dropped: int = 0
     #: What has been full for a second, and is.
     full: tuple[FullStatus, ...] = ()
+    #: The gateway in Consul: empty without ``register``.
+    registrations: tuple[RegistrationStatus, ...] = ()
 
 
 @frozen

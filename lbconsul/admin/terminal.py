@@ -90,6 +90,23 @@ class Terminal:
         if workers:
             serving = sum(each["serves"] for each in workers)
             yield f"workers: {serving} of {len(workers)} serve"
+        # A gateway of an earlier version does not register.
+        yield from self._registrations(gateway.get("registrations", []), gateway["now"])
+
+    def _registrations(self, registrations: list[Status], now: float) -> Iterator[str]:
+        """The gateway in Consul: one line for each address, those in trouble first."""
+        for each in sorted(registrations, key=lambda each: each["state"] == "passing"):
+            since = "" if each["since"] is None else f" for {span(now - each['since'])}"
+            why = f": {clean(each['reason'])}" if each["reason"] else ""
+            good = each["state"] == "passing"
+            state = self._paint(
+                f"{clean(each['state'])}{since}{why}", _GOOD if good else _BAD
+            )
+            where = clean(each["address"] or "the agent's address")
+            yield (
+                f"in Consul as {clean(each['service'])}, {where} port {each['port']}:"
+                f" {state}"
+            )
 
     def _drained(self, drained: list[Status]) -> Iterator[str]:
         """The drained instances that are in no table, since Consul lacks them."""

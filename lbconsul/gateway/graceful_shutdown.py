@@ -34,6 +34,8 @@ class GracefulShutdown:
 
     def begin(self, grace: float) -> None:
         """Accept for `grace` more seconds, then close the listeners and drain."""
+        if self._is_over:  # it was stopped before
+            return
         if not grace:
             self._drain()
             return

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from twisted.application.service import IServiceCollection
 from twisted.internet.defer import Deferred
 
-from lbconsul.admin.status_model import WatchStatus
+from lbconsul.admin.status_model import RegistrationStatus, WatchStatus
 from lbconsul.balance.events import Event
 from lbconsul.balance.instance import Identity
 from lbconsul.balance.pool_spec import ServiceQuery
@@ -214,6 +214,13 @@ class MappingCertificates(Protocol):
         """Why a mapping cannot serve clients yet; empty if it can."""
 
 
+class GatewayRegistrations(Protocol):
+    """Keeps a gateway registered in Consul."""
+
+    def states(self) -> tuple[RegistrationStatus, ...]:
+        """The registrations, as the status shows them."""
+
+
 class Gateway(Protocol):
     """A gateway, as its parts see it."""
 
@@ -242,6 +249,10 @@ class Gateway(Protocol):
     @property
     def certificates(self) -> MappingCertificates:
         """What clients are served TLS with."""
+
+    @property
+    def registrations(self) -> GatewayRegistrations:
+        """The gateway in Consul."""
 
     @property
     def is_draining(self) -> bool:

@@ -16,6 +16,7 @@ from lbconsul.gateway.availability import Availability
 from lbconsul.gateway.certificates import Certificates
 from lbconsul.gateway.interfaces import EventObserver, Gateway
 from lbconsul.gateway.operations import Operations
+from lbconsul.gateway.registrations import Registrations
 from lbconsul.gateway.screening import Screening
 from lbconsul.gateway.served_certificates import ServedCertificates
 from lbconsul.gateway.tls_files import checking_files
@@ -51,6 +52,7 @@ class Reloader:
     _operations: Operations
     _availability: Availability
     _screening: Screening
+    _registrations: Registrations
     _observer: EventObserver
     _new_client: Callable[[ConsulConfig], ConsulClient]
     #: The steps still to do of a reload in slices.
@@ -142,8 +144,11 @@ class Reloader:
         data_plane.forget((yield from self._watches.asking_only(queries)))
         if plan.added or plan.removed:
             yield from self._screening.learning()
+        self._registrations.learn()
         restarted = self._watches.use_client(prepared.client)
         self._certificates.use_client(prepared.client)
+        if restarted:
+            self._registrations.use_client(prepared.client)
         yield True
         yield from self._availability.replacing(data_plane.mappings)
         self._tell(prepared, restarted=restarted)

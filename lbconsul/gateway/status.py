@@ -95,6 +95,7 @@ class StatusCollector:
             max_connections=data_plane.connection_limit.limit,
             log_lines_dropped=shown.log_lines_dropped,
             full=tuple(_full(*each) for each in sorted(data_plane.full.items())),
+            registrations=shown.registrations.states(),
         )
 
     def watches(self) -> Iterable[WatchStatus]:

@@ -17,7 +17,7 @@ from lbconsul.admin.metric_families import (
     of_standings,
     of_watches,
 )
-from lbconsul.admin.status_model import FullStatus, Histogram
+from lbconsul.admin.status_model import FullStatus, Histogram, RegistrationStatus
 from tests.admin.test_status_model import SCHEMA
 from tests.support.fake_source import certificate, fake_source
 
@@ -79,6 +79,18 @@ def test_limits_that_are_reached() -> None:
         ({"reason": "process"}, 1),
         ({"reason": "descriptors"}, 0),
     ]
+
+
+def test_registrations() -> None:
+    """Each registration in Consul has one sample, of its state."""
+    one = RegistrationStatus(
+        id="lbconsul-edge-80", service="edge", mapping="80:web", address="", port=80,
+        state="passing",
+    )  # fmt: skip
+    found = _samples(of_gateway(evolve(SOURCE.gateway(), registrations=(one,))))
+    labels = {"service": "edge", "id": "lbconsul-edge-80", "state": "passing"}
+    assert found["lbconsul_registration"] == [(labels, 1)]
+    assert "lbconsul_registration" not in _samples(of_gateway(SOURCE.gateway()))
 
 
 def test_watches() -> None:

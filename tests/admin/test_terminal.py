@@ -10,7 +10,7 @@ from attrs import evolve
 
 from lbconsul.admin.short_text import clean
 from lbconsul.admin.status_json import status
-from lbconsul.admin.status_model import DrainedStatus, SkippedStatus
+from lbconsul.admin.status_model import DrainedStatus, RegistrationStatus, SkippedStatus
 from lbconsul.admin.terminal import Terminal
 from tests.support.fake_source import (
     STATES,
@@ -258,3 +258,26 @@ def test_sentences_fit(state: str, width: int) -> None:
     plain = [re.sub(r"\x1b\[\d*m", "", each) for each in lines]
     assert max(map(len, plain)) <= width
     assert " ".join(" ".join(plain).split()).count("not answered yet Consul has") == 2
+
+
+def test_registrations() -> None:
+    """The gateway's registrations in Consul, those in trouble first; a gateway of an
+    earlier version has none."""
+    source = _source()
+    here = RegistrationStatus(
+        id="lbconsul-edge-80", service="edge", mapping="80:web", address="", port=80,
+        state="passing", since=1_760_000_000.0 - 90,
+    )  # fmt: skip
+    taken = evolve(here, address="10.0.0.7", state="taken", reason="it is a\tdb's")
+    new = evolve(here, state="waiting", since=None)
+    source.gateway_status = evolve(
+        source.gateway_status, registrations=(here, taken, new)
+    )
+    assert [each for each in _lines(source) if each.startswith("in Consul")] == [
+        "in Consul as edge, 10.0.0.7 port 80: taken for 1 m 30 s: it is a\ufffddb's",
+        "in Consul as edge, the agent's address port 80: waiting",
+        "in Consul as edge, the agent's address port 80: passing for 1 m 30 s",
+    ]
+    said: Any = json.loads(b"".join(status(source)))
+    del said["gateway"]["registrations"]
+    assert not any(each.startswith("in Consul") for each in Terminal().lines(said))

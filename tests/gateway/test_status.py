@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 
 from lbconsul.admin.status_model import (
     FullStatus,
+    RegistrationStatus,
     StatusSource,
     UpstreamStatus,
     WatchStatus,
@@ -102,6 +103,16 @@ class FakeCertificates:
 
 
 @define(eq=False)
+class FakeRegistrations:
+    """What is registered in Consul."""
+
+    rows: tuple[RegistrationStatus, ...] = ()
+
+    def states(self) -> tuple[RegistrationStatus, ...]:
+        return self.rows
+
+
+@define(eq=False)
 class FakeGateway:
     """A gateway that drains without end."""
 
@@ -111,6 +122,7 @@ class FakeGateway:
     availability: Availability
     operations: Operations
     certificates: FakeCertificates = Factory(FakeCertificates)
+    registrations: FakeRegistrations = Factory(FakeRegistrations)
     watch_states: list[WatchStatus] = Factory(list)
     is_draining: bool = False
     stage: Stage = Stage.SERVING
