@@ -151,6 +151,7 @@ TESTED_ELSEWHERE = {
     "lbconsul.config.mapping_options": "tests/config/test_options.py",
     "lbconsul.consul.agent_services": "tests/consul/test_registrar.py",
     "lbconsul.consul.registration_log": "tests/consul/test_registrar.py",
+    "lbconsul.consul.registration_round": "tests/consul/test_registrar.py",
     "lbconsul.config.register": "tests/config/test_register_values.py",
     "lbconsul.config.register_options": "tests/config/test_options.py",
     "lbconsul.config.option": "tests/config/test_options.py",

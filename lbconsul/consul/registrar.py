@@ -14,18 +14,16 @@ from twisted.python.failure import Failure
 
 from lbconsul.consul.agent_services import AgentServices
 from lbconsul.consul.client import ConsulClient
-from lbconsul.consul.keeper import Keeper, News, State, Step
-from lbconsul.consul.query_loop import FORESEEN
+from lbconsul.consul.keeper import Keeper, State
 from lbconsul.consul.registration import Registration
 from lbconsul.consul.registration_log import (
     BY_ITSELF,
     RegistrationLog,
     after,
     name_of,
-    whose,
-    why,
 )
-from lbconsul.errors import Forbidden, UnusableAnswer
+from lbconsul.consul.registration_round import RegistrationRound
+from lbconsul.errors import UnusableAnswer
 from lbconsul.net.periodic import repeat
 
 #: How often the registrar looks what is due, in seconds: so late Consul hears that the
@@ -127,7 +125,7 @@ class Registrar(Service):
             self._stop_looking()
             self._has_left = True
             if is_needed:
-                self._leaving = self._lock.run(self._deregister_all)
+                self._leaving = self._lock.run(self._deregister)
                 self._leaving.addTimeout(LEAVE_WITHIN, self._clock, _too_late)
                 self._leaving.addErrback(self._not_left)
             self._leaving.addCallback(
@@ -142,15 +140,6 @@ class Registrar(Service):
         self._stop_looking()
         for each in self._keepers.values():
             each.left(self._clock.seconds(), why)
-
-    def _not_left(self, failure: Failure) -> None:
-        """Deregistering was given up: the drain goes on."""
-        if not failure.check(TimeoutError):
-            self._log.failure("a bug in lbconsul", failure)
-        log = RegistrationLog(self._agent.where)
-        for each in filter(_is_ours, self.keepers()):
-            log.on_not_left(name_of(each), None, after(each))
-        log.write()
 
     def _look_on(self) -> None:
         """Look periodically, if there is anything to keep or to take out."""
@@ -171,101 +160,67 @@ class Registrar(Service):
         keepers = self._keepers.values()
         due = [each for each in keepers if each.is_due(now, is_ready=not why_not)]
         if due or self._gone:
-            self._round = self._lock.run(self._do, due, why_not)
+            self._round = self._lock.run(self._keep, due, why_not)
             self._round.addErrback(self._bug)
 
     def _bug(self, failure: Failure) -> None:
         if not failure.check(CancelledError):
             self._log.failure("a bug in lbconsul", failure)
 
-    async def _do(self, due: Iterable[Keeper], why_not: str) -> None:
+    def _new_round(self) -> RegistrationRound:
+        return RegistrationRound(
+            self._agent, self.gateway, self._clock.seconds, self._chance
+        )
+
+    async def _keep(self, due: Iterable[Keeper], why_not: str) -> None:
         """One round: keep what is due, and take out what is gone."""
-        log = RegistrationLog(self._agent.where)
+        round = self._new_round()
         for each in due:
             if self._has_left:
                 break
             try:
-                await self._keep(each, why_not, log)
+                await round.keep(each, why_not)
             except UnusableAnswer as error:
-                self._failed(each, error, log)
+                round.failed(each, error)
             except Exception as error:
                 if self.running and not self._has_left:  # else it is cancelled
-                    self._unreached(error, log)
+                    self._unreached(round, error)
                 break
+            if each not in self.keepers() and each.is_ours:  # a reload dropped it
+                self._gone[each.wanted.id] = None
         while self._gone and not self._has_left and self.running:
             gone, _ = self._gone.popitem()
-            await self._deregister(gone, gone, BY_ITSELF, log)
-        log.write()
+            await round.take_out(gone, gone, BY_ITSELF)
+        round.log.write()
+        for new in round.new:
+            self._on_registered(new)
 
-    def _unreached(self, error: Exception, log: RegistrationLog) -> None:
+    def _unreached(self, round: RegistrationRound, error: Exception) -> None:
         """The agent has no answer for one, and so none for the others."""
         now = self._clock.seconds()
         for each in self.keepers():
             if each.state is not State.UNCONFIRMED or each.is_due(now, is_ready=True):
-                self._failed(each, error, log)
+                round.failed(each, error)
 
-    async def _keep(self, keeper: Keeper, why_not: str, log: RegistrationLog) -> None:
-        wanted, agent = keeper.wanted, self._agent
-        found = await agent.look(wanted.id)
-        step = keeper.judge(found, self.gateway)
-        if step is Step.YIELD:
-            assert found is not None
-            if keeper.yielded(*self._now(), whose(found, wanted)):
-                log.on_taken(keeper)
-            return
-        if step is Step.REGISTER:
-            await self._register(keeper, why_not)
-        try:
-            await agent.report(wanted, why_not)
-        except UnusableAnswer as error:
-            if step is Step.REGISTER or isinstance(error, Forbidden):
-                raise
-            # The service is there, its check is not: 500, in newer versions 404.
-            await self._register(keeper, why_not)
-            await agent.report(wanted, why_not)
-        if self._keepers.get(wanted.id) is not keeper:  # a reload took it out meanwhile
-            self._gone[wanted.id] = None
-        news = keeper.kept(*self._now(), why_not)
-        if news is News.REGISTERED:
-            self._on_registered(wanted)
-        log.on_kept(keeper, news)
-
-    async def _register(self, keeper: Keeper, why_not: str) -> None:
-        wanted = keeper.wanted
-        await self._agent.register(wanted, self.gateway, is_ready=not why_not)
-        keeper.registered()
-
-    def _failed(self, keeper: Keeper, error: Exception, log: RegistrationLog) -> None:
-        text = why(error, keeper.wanted.name)
-        if keeper.failed(*self._now(), type(error), text):
-            log.on_failed(keeper, error)
-
-    def _now(self) -> tuple[float, float]:
-        return self._clock.seconds(), self._chance()
-
-    async def _deregister_all(self) -> None:
-        log = RegistrationLog(self._agent.where)
-        until = self._clock.seconds() + LEAVE_WITHIN
+    async def _deregister(self) -> None:
+        round, until = self._new_round(), self._clock.seconds() + LEAVE_WITHIN
         for each in filter(_is_ours, self.keepers()):
-            name = name_of(each)
             if self._clock.seconds() < until:
-                await self._deregister(each.wanted.id, name, after(each), log)
-            else:
-                log.on_not_left(name, None, after(each))
-            each.left(self._clock.seconds(), "")
-        log.write()
+                await round.leave(each)
+        round.log.write()
+        self._tell_not_left()
 
-    async def _deregister(
-        self, service_id: str, name: str, later: str, log: RegistrationLog
-    ) -> None:
-        """Deregister a service, unless it belongs to another by now."""
-        try:
-            found = await self._agent.look(service_id)
-            if found is not None and found.gateway == self.gateway:
-                await self._agent.deregister(service_id)
-                log.on_left(name)
-        except FORESEEN as error:
-            log.on_not_left(name, error, later)
+    def _not_left(self, failure: Failure) -> None:
+        """Deregistering was given up: the drain goes on."""
+        if not failure.check(TimeoutError):
+            self._log.failure("a bug in lbconsul", failure)
+        self._tell_not_left()
+
+    def _tell_not_left(self) -> None:
+        log = RegistrationLog(self._agent.where)
+        for each in filter(_is_ours, self.keepers()):
+            log.on_not_left(name_of(each), None, after(each))
+        log.write()
 
 
 def _too_late(result: object, seconds: float) -> NoReturn:

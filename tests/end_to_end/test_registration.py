@@ -1,6 +1,8 @@
 """A gateway registers itself in a real Consul, and is found there while it is ready."""
 
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,8 +18,10 @@ from tests.end_to_end.registrar import Registrar
 from tests.end_to_end.stage import Stage
 from tests.end_to_end.test_takeover import TAKEN_OVER
 from tests.end_to_end.visits import visit
+from tests.support.admin_side import AdminSide
 from tests.support.consul_agent import ConsulAgent
 from tests.support.gateway import StartGateway
+from tests.support.http_api import ask
 from tests.support.load import Load
 from tests.support.ports import free_ports
 from tests.support.waiting import eventually
@@ -27,7 +31,7 @@ from tests.support.workers import all_serve
 pytestmark = pytest.mark.consul
 
 #: A short TTL, so that what follows from it follows soon; in seconds.
-TTL = 3.0
+TTL = 6.0
 
 
 @frozen
@@ -115,6 +119,7 @@ def test_follows_readiness(stage: Stage, edge: Edge, tmp_path: Path) -> None:
     file.write_text(f"map = ['{ours}', '{missing}']\n")
     gateway.reload()
     edge.becomes("critical")
+    gateway.expect("there is no such key")
     file.write_text(f"map = ['{ours}']\n")
     gateway.reload()
     edge.becomes("passing")
@@ -344,6 +349,47 @@ def test_crash(stage: Stage, edge: Edge) -> None:
     assert edge.statuses() == ["passing"]
 
 
+def test_removed(stage: Stage, edge: Edge) -> None:
+    """What nothing revives is removed by Consul, a minute after it turned critical at
+    the earliest."""
+    stage.add(stage.servers[0])
+    (port,) = free_ports(1)
+    said = mapping(port, stage.service, f"{edge.options},register-remove-after=1m")
+    gateway = stage.gateway("--map", said)
+    edge.becomes("passing")
+    gateway.kill()
+    edge.becomes("critical")
+    # Consul's agent looks twice a minute.
+    waited = eventually(lambda: edge.statuses() == [], "it is removed", timeout=180.0)
+    assert waited > 50
+
+
+def test_status(stage: Stage, edge: Edge) -> None:
+    """Whether a gateway is registered is in its status, in the metrics, and in what
+    `lbconsul status` prints."""
+    stage.add(stage.servers[0])
+    port, admin = free_ports(2)
+    said = mapping(port, stage.service, edge.options)
+    stage.gateway("--map", said, "--admin", str(admin))
+    edge.becomes("passing")
+    side = AdminSide(admin)
+    service_id = f"lbconsul-{edge.name}-127.0.0.1-{port}"
+
+    def state() -> str:
+        [shown] = side.status()["gateway"]["registrations"]
+        assert (shown["id"], shown["port"]) == (service_id, port)
+        return str(shown["state"])
+
+    eventually(lambda: state() == "passing", "the status shows it")
+    metric = f'lbconsul_registration{{id="{service_id}"'
+    assert metric in ask(admin, "GET", "/metrics")[2]
+    printed = subprocess.run(
+        [sys.executable, "-m", "lbconsul", "status", "--admin", str(admin)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert f"in Consul as {edge.name}, 127.0.0.1 port {port}: passing" in printed.stdout
+
+
 def test_workers(stage: Stage, edge: Edge) -> None:
     """With workers there is one registration, whatever becomes of a worker."""
     stage.add(stage.servers[0])
@@ -441,7 +487,7 @@ def test_circle(stage: Stage, edge: Edge) -> None:
     """
     stage.add(stage.servers[0])
     one, two, elsewhere = free_ports(3)
-    options = f"register={stage.service},register-ttl=3s"
+    options = f"register={stage.service}"
     first = stage.gateway("--map", mapping(one, stage.service, options))
     options += f",register-address=localhost:{elsewhere}"
     second = stage.gateway("--map", mapping(two, stage.service, options))
