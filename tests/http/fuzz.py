@@ -22,7 +22,8 @@ from tests.http.through_proxy import ThroughProxy
 #: Of so many messages one goes through a gateway: it takes fifty times as long.
 THROUGH = 40
 
-#: Seconds after which reading a message is taken for endless: it takes some 1 ms.
+#: Seconds of the processor after which reading a message is taken for endless: it takes
+#: some 1 ms.
 LONGEST = 30.0
 
 
@@ -43,13 +44,13 @@ def _bounded() -> Iterator[None]:
     def interrupt(*_: object) -> None:
         raise TimeoutError(f"it takes longer than {LONGEST} s")
 
-    previous = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, LONGEST)
+    previous = signal.signal(signal.SIGPROF, interrupt)
+    signal.setitimer(signal.ITIMER_PROF, LONGEST)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, previous)
 
 
 def check(seed: int, through: ThroughProxy | None = None) -> str:
