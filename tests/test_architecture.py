@@ -100,7 +100,12 @@ ROOMS: dict[str, Room] = {
         COMMON + "command_line dev.quickstart gateway process service takeover version"
     ),
     "start": room("process tap"),
-    "console": room(COMMON + "admin process usage version"),
+    "top": room(
+        "admin stats.histogram text",
+        pure="columns detail_page details figures keys lines link mapping_details"
+        " orders problems rows summary view",
+    ),
+    "console": room(COMMON + "admin process top.app usage version"),
     "__main__": room("console"),
 }
 
@@ -161,6 +166,12 @@ TESTED_ELSEWHERE = {
     "lbconsul.console.serve": "tests/end_to_end/test_console.py",
     "lbconsul.console.version": "tests/console/test_main.py",
     "lbconsul.console.why": "tests/console/test_main.py",
+    "lbconsul.top.app": "tests/end_to_end/test_top.py",
+    "lbconsul.top.detail_page": "tests/top/test_details.py",
+    "lbconsul.top.main_screen": "tests/end_to_end/test_top.py",
+    "lbconsul.top.mapping_details": "tests/top/test_details.py",
+    "lbconsul.top.screens": "tests/end_to_end/test_top.py",
+    "lbconsul.top.widgets": "tests/end_to_end/test_top.py",
     "lbconsul.consul.dns_messages": "tests/consul/test_dns_server.py",
     "lbconsul.consul.http": "tests/consul/test_client.py",
     "lbconsul.consul.query_loop": "tests/consul/test_watch.py",

@@ -10,6 +10,7 @@ from lbconsul.console.events import events
 from lbconsul.console.orders import drain, eject, undrain
 from lbconsul.console.status import status
 from lbconsul.console.terminal import width
+from lbconsul.console.top import top
 from lbconsul.console.version import versions
 from lbconsul.console.why import why
 from lbconsul.errors import ConfigError
@@ -22,6 +23,7 @@ from lbconsul.usage.words import Given, parse
 #: Commands that ask a gateway; each returns the exit status.
 _ASKING: dict[str, Callable[[Admin, Given], int]] = {
     "status": status,
+    "top": top,
     "events": events,
     "why": why,
     "drain": drain,

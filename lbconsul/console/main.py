@@ -12,7 +12,7 @@ FAILED, UNKNOWN, INTERRUPTED = 1, 2, 130
 _SERVING = ("run", "check")
 
 #: Commands that go on until they are interrupted.
-_SHOWING = ("status", "events")
+_SHOWING = ("status", "top", "events")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

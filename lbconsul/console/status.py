@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from lbconsul.admin.client import Admin, CannotAsk
 from lbconsul.admin.terminal import Terminal
-from lbconsul.console.terminal import has_colours, is_terminal, width
+from lbconsul.console.terminal import has_colours, is_dumb, is_terminal, width
 from lbconsul.usage.words import Given
 
 #: The refresh interval of --watch, in seconds.
@@ -30,7 +30,7 @@ def status(
     while "watch" in given:
         sleep(INTERVAL)
         if is_terminal():
-            print(_TOP_AND_CLEAR, end="")
+            print("" if is_dumb() else _TOP_AND_CLEAR, end="\n" if is_dumb() else "")
         shown = _show(admin, given)
     return shown
 

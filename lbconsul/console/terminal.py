@@ -15,6 +15,11 @@ def is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
+def is_dumb() -> bool:
+    """Whether the terminal can do nothing but print lines."""
+    return os.environ.get("TERM") == "dumb"
+
+
 def has_colours() -> bool:
-    """Whether to write colours: to a terminal, unless NO_COLOR is set."""
-    return is_terminal() and not os.environ.get("NO_COLOR")
+    """Whether to write colours: to a terminal that has some, unless NO_COLOR is set."""
+    return is_terminal() and not is_dumb() and not os.environ.get("NO_COLOR")

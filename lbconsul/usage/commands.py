@@ -277,6 +277,26 @@ COMMANDS = (
         ("lbconsul status --watch", "lbconsul status --admin unix:/run/lbconsul.sock"),
     ),
     Command(
+        "top",
+        "",
+        "show a gateway live, full screen, and give orders",
+        (
+            "Shows a running gateway live: its rates, what is wrong first, each mapping"
+            " with its instances. Keys sort, filter, show details and events, and"
+            " drain, undrain and eject the chosen instance; ? lists them. When the"
+            " gateway ends, it waits for the next one at the same address.",
+            "It needs Textual: pip install 'lbconsul[tui]'. NO_COLOR is heeded. Where"
+            " TERM is dumb it does what status --watch does.",
+            _TOKEN,
+            "Exit status: 2 if the gateway cannot be asked at first.",
+        ),
+        (_ACCESS, _THIS),
+        (
+            "lbconsul top",
+            "lbconsul top --admin unix:/run/lbconsul.sock --admin-token-file token",
+        ),
+    ),
+    Command(
         "events",
         "",
         "show what changes, as it changes",

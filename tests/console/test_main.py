@@ -143,16 +143,19 @@ def test_status_of_why(
 
 @pytest.mark.process
 @pytest.mark.parametrize(
-    ("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)]
+    ("environment", "coloured"),
+    [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)],
 )
 def test_a_terminal(
     server: StatusServer, environment: dict[str, str], coloured: bool
 ) -> None:
-    """On a terminal it has colours, unless NO_COLOR is set."""
+    """On a terminal it has colours, unless NO_COLOR is set, or it is dumb."""
     ours, theirs = pty.openpty()
     words = [str(COMMAND), "status", "--admin", str(server.port)]
     clean = {key: text for key, text in os.environ.items() if key != "NO_COLOR"}
-    process = subprocess.Popen(words, stdout=theirs, env=clean | environment)
+    process = subprocess.Popen(
+        words, stdout=theirs, env=clean | {"TERM": "xterm"} | environment
+    )
     os.close(theirs)
     data: list[bytes] = []
     reader = threading.Thread(target=_read, args=(ours, data))

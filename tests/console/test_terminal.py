@@ -12,10 +12,14 @@ def test_width(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_colours(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There are colours on a terminal, unless NO_COLOR is set."""
+    """There are colours on a terminal that has some, unless NO_COLOR is set."""
+    monkeypatch.setenv("TERM", "xterm")
     assert not terminal.has_colours()
     monkeypatch.setattr(terminal, "is_terminal", lambda: True)
     monkeypatch.delenv("NO_COLOR", raising=False)
     assert terminal.has_colours()
     monkeypatch.setenv("NO_COLOR", "1")
+    assert not terminal.has_colours()
+    monkeypatch.delenv("NO_COLOR")
+    monkeypatch.setenv("TERM", "dumb")
     assert not terminal.has_colours()
