@@ -26,6 +26,8 @@ exclude_patterns = ["README.md"]
 # Links lead to headings under the names that they have on GitHub.
 myst_heading_anchors = 4
 highlight_language = "text"
+# Two dashes of an option stay two, to be copied.
+smartquotes = False
 nitpicky = True
 # A lexer that does not know all of a language is no mistake of a page.
 suppress_warnings = ["misc.highlighting_failure"]
