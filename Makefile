@@ -11,6 +11,7 @@
 # make changelog  CHANGELOG.md from changelog.d
 # make check      style and types
 # make image-test build the Docker image and ask through it (root, buildah)
+# make pin        the newest packages for the Docker image, in docker/
 # make bench      what the same work costs, beside HAProxy, nginx and Envoy
 # make bench-quick  the same within three minutes
 # make chaos      break what a gateway stands on (root, nftables, iproute2)
@@ -35,7 +36,7 @@ BESIDE = -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 # rewrites each test, in each of its processes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-unit test-oldest test-pythons fuzz autobahn dist test-dist docs changelog check consul sslyze image-test bench bench-quick chaos chaos-quick soak clean
+.PHONY: demo test test-unit test-oldest test-pythons fuzz autobahn dist test-dist docs changelog check consul sslyze image-test pin bench bench-quick chaos chaos-quick soak clean
 
 demo: $(VENV)/.run
 	$(BIN)/twistd --nodaemon --pidfile= lbconsul --dev --map 8080:webserver
@@ -118,6 +119,9 @@ consul:
 sslyze:
 	@test -x .cache/sslyze/bin/sslyze || { $(PYTHON) -m venv .cache/sslyze && \
 		.cache/sslyze/bin/pip install --quiet --disable-pip-version-check 'sslyze>=6.3,<7'; } || true
+
+pin: $(VENV)/.test
+	$(BIN)/python scripts/pin-image
 
 image-test: $(VENV)/.run consul
 	$(BIN)/python -m tests.image
