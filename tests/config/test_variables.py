@@ -199,6 +199,6 @@ def test_variables_of_others() -> None:
     names = (
         "PORT", "PORT_80_TCP", "PORT_80_TCP_ADDR", "PORT_80_TCP_PROTO", "NAME",
         "SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "ENV_TAGS", "VERSION",
-        "IMAGE", "HOME", "REPLICAS",
+        "IMAGE", "HOME", "REPLICAS", "ADMIN_CA", "ADMIN_CERT",
     )  # fmt: skip
     assert _source(**dict.fromkeys(names, "tcp://10.0.0.1:80")) == Source()

@@ -29,6 +29,7 @@ from tests.image.checks import (
     speaks_twistd,
 )
 from tests.image.failed import Failed
+from tests.image.in_production import is_administered, is_hardened
 from tests.image.pip_settings import as_file, local_paths, pip_settings
 from tests.image.site import Site
 from tests.support.binaries import REPOSITORY, find_consul
@@ -63,6 +64,8 @@ def run(base: str = "") -> Iterator[str]:
                 yield from balances(container, site)
                 yield from speaks_twistd(container, site)
                 yield from lives_without_privileges(container, site)
+                yield from is_hardened(container, site)
+                yield from is_administered(container, site)
                 yield from serves_tls(container, site)
                 yield from costs_nothing_at_start(container, site)
                 yield from refuses(container)

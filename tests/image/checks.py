@@ -52,9 +52,13 @@ def carries_nothing_else(container: Container) -> Iterator[str]:
     yield f"it runs as {user}, not as root"
 
     must(isinstance(settings["Entrypoint"], list), "its entry point needs a shell")
-    for label in ("title", "description", "licenses"):
+    for label in (
+        *("title", "description", "version", "url", "source", "documentation"),
+        "licenses",
+    ):
         name = f"org.opencontainers.image.{label}"
         must(bool(settings["Labels"].get(name)), f"it has no label {name}")
+    must(settings["ExposedPorts"] == {"9200/tcp": {}}, "it does not expose port 9200")
     yield "it says what it is"
 
     expected = container.files / "opt" / "lbconsul"
@@ -63,6 +67,12 @@ def carries_nothing_else(container: Container) -> Iterator[str]:
     for path in ("etc/pip.conf", "pip", "src", "root/.cache", "twistd.pid"):
         must(not (container.files / path).exists(), f"the build left /{path}")
     yield "the build left nothing behind"
+
+    commands = {each.name for each in (expected / "bin").iterdir()}
+    own = {"lbconsul", "twistd", "entrypoint", "healthcheck", "low-ports"}
+    foreign = {each for each in commands - own if not each.startswith("python")}
+    must(not foreign, f"it has commands of others: {foreign}")
+    yield "it has no commands but its own"
 
     caches = list(expected.rglob("twisted/plugins/dropin.cache"))
     must(len(caches) == 1, f"plugin caches: {caches}")
@@ -183,7 +193,8 @@ def costs_nothing_at_start(container: Container, site: Site) -> Iterator[str]:
     """What Python imports was compiled when the image was built."""
     (port,) = free_ports(1)
     verbose = ("--env=PYTHONVERBOSE=1",)
-    with container.start(site.consul, f"{port}:{SERVICE}", options=verbose) as running:
+    given = ("--workers=2", site.consul, f"{port}:{SERVICE},mode=http")
+    with container.start(*given, options=verbose) as running:
         must_serve(port, BOTH, running)
         said = running.log()
     compiled = re.findall(r"^# code object from '?(\S+\.py)\b(?!c)", said, re.MULTILINE)
