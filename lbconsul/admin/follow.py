@@ -61,11 +61,11 @@ class Follower:
     _position: Position = Factory(Position)
 
     def __iter__(self) -> Iterator[Message | Notice]:
-        """Each event, in order.
+        """Each event, in order; of a second time, those after the first.
 
         :raises CannotAsk: the gateway does not answer at first, or refuses.
         """
-        self._stream = self._admin.events()
+        self._stream = self._admin.events(self._position.last)
         while True:
             try:
                 for message in self._stream:

@@ -119,6 +119,17 @@ def test_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         next(came)
 
 
+def test_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a refusal it can be followed again, from where it was."""
+    answers = Gateways([_event("1-7")], Refused("9200: not the token"), [_event("1-8")])
+    monkeypatch.setattr(Admin, "events", answers.events)
+    follower = Follower(Admin("9200"), float, answers.slept.append)
+    with pytest.raises(Refused):
+        list(follower)
+    assert next(iter(follower)) == _event("1-8")
+    assert answers.asked == ["", "1-7", "1-7"]
+
+
 def test_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """The gateway must be there at first."""
     monkeypatch.setattr(Admin, "events", Gateways(CannotAsk("away")).events)

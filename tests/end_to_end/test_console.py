@@ -269,6 +269,13 @@ def test_two_tokens_over_tls(stage: Stage, consul: ConsulAgent, tmp_path: Path) 
     code, said, _ = console("status", "--json", *reading)
     assert (code, TOKEN in said, "looks-only" in said) == (0, False, False)
     anna = f"{stage.service}-anna@test-node"
+    with subprocess.Popen(
+        [COMMAND, "events", "--json", *reading],
+        stdout=subprocess.PIPE, env=environment({}),
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["kind"]
+        process.send_signal(signal.SIGINT)
     code, _, errors = console("drain", anna, *reading)
     assert (code, "this token only reads" in errors) == (2, True)
     # As with docker exec: the environment is the gateway's.
