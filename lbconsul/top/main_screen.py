@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.events import Click, Resize
+from textual.events import Resize
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
@@ -17,7 +17,7 @@ from lbconsul.top.lines import BAD, GOOD, WARN, Line, paragraph
 from lbconsul.top.orders import Question, done
 from lbconsul.top.screens import Confirm, TextScreen
 from lbconsul.top.view import View
-from lbconsul.top.widgets import Table, text_of
+from lbconsul.top.widgets import Clicked, Table, text_of
 
 #: For how long what came of an order is shown, in seconds.
 _MESSAGE = 10.0
@@ -98,11 +98,9 @@ class Main(Screen[None]):
         """Choose the first row, or the last."""
         self.action_move(len(self._view.rows) * (1 if last else -1))
 
-    def on_click(self, event: Click) -> None:
+    def on_clicked(self, event: Clicked) -> None:
         """Called by Textual: choose the row."""
-        table = self.query_one(Table)
-        if event.widget is table:
-            self.action_move(table.row_at(event.y) - self._view.cursor)
+        self.action_move(event.number - self._view.cursor)
 
     def action_fold(self) -> None:
         """Hide a mapping's upstreams, or show them."""

@@ -43,7 +43,7 @@ def summary(
         _totals(figures, width),
         *_requests(figures, width),
         _consul(figures, width),
-        *_problems(found, width, max(3, height // _LINES_FOR_ONE)),
+        *_problems(found, width, max(1, height // _LINES_FOR_ONE)),
     ]
 
 

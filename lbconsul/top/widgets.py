@@ -5,7 +5,9 @@ from collections.abc import Iterable
 from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
+from textual.events import Click
 from textual.geometry import Size
+from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
@@ -36,7 +38,16 @@ def text_of(lines: Iterable[Line]) -> Text:
     return text
 
 
-class Table(ScrollView, can_focus=True):
+class Clicked(Message):
+    """The row with this number was clicked on."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+# The keys of a ScrollView move what is in sight, not the cursor.
+class Table(ScrollView, can_focus=True, inherit_bindings=False):
     """The rows, of which only those in sight are made into text."""
 
     def __init__(self) -> None:
@@ -53,14 +64,16 @@ class Table(ScrollView, can_focus=True):
         self._keep_in_sight()
         self.refresh()
 
+    def on_click(self, event: Click) -> None:
+        """Called by Textual."""
+        number = int(self.scroll_offset.y) + event.y
+        if number < len(self._rows):
+            self.post_message(Clicked(number))
+
     @property
     def page(self) -> int:
         """How many rows are in sight."""
         return max(1, self.size.height)
-
-    def row_at(self, y: int) -> int:
-        """The number of the row in this line of the widget."""
-        return int(self.scroll_offset.y) + y
 
     def _keep_in_sight(self) -> None:
         top = int(self.scroll_offset.y)
@@ -72,7 +85,7 @@ class Table(ScrollView, can_focus=True):
     def render_line(self, y: int) -> Strip:
         """Called by Textual, for one line in sight."""
         width = self.size.width
-        number = self.row_at(y)
+        number = int(self.scroll_offset.y) + y
         if number >= len(self._rows):
             return Strip.blank(width, self.rich_style)
         is_chosen = number == self._cursor

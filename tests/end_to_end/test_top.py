@@ -190,6 +190,34 @@ def test_requests(stage: Stage) -> None:
     run(play)
 
 
+def test_size_and_mouse(stage: Stage) -> None:
+    """It follows the size of the terminal, scrolls, and a click chooses a row."""
+    port, admin = free_ports(2)
+    for server in stage.servers:
+        stage.add(server)
+    stage.gateway(f"--map={port}:{stage.service}", f"--admin={admin}")
+
+    async def play() -> None:
+        async with top_screen(Admin(str(admin)), 80, 24) as screen:
+            await screen.click(f"{stage.service}-carl")
+            await screen.until(f"> +   {stage.service}-carl")
+            await screen.resize(200, 60)
+            await screen.until("ADDRESS")
+            await screen.resize(40, 9)
+            await screen.press("end")
+            await screen.until(f"> +   {stage.service}-dora")
+            await screen.press("home")
+            await screen.until(f">   {port}:{stage.service}")
+            await screen.press("down", "up", "pagedown", "pageup")
+            assert screen.app.view.cursor == 0
+            await screen.press("enter", "pagedown", "G", "g", "j", "k", "pageup")
+            await screen.until("Esc back")
+            await screen.press("escape")
+            await screen.resize(80, 24)
+
+    run(play)
+
+
 def test_no_token(stage: Stage, token: Path) -> None:
     """Without the token orders are not asked for, and with a wrong one refused."""
     port, admin = free_ports(2)

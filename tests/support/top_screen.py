@@ -53,6 +53,17 @@ class TopScreen:
             assert time.monotonic() < end, f"no {words} on:\n{self.text}"
             await asyncio.sleep(0.02)
 
+    async def click(self, words: str) -> None:
+        """Click on the first line that has these words."""
+        y = self.lines.index(self.line(words))
+        await self._pilot.click(offset=(5, y))
+
+    async def resize(self, columns: int, lines: int) -> None:
+        """The terminal has another size now."""
+        await self._pilot.resize_terminal(columns, lines)
+        await self._pilot.pause()
+        assert [len(each) for each in self.lines] == [columns] * lines
+
     async def choose(self, name: str) -> None:
         """Move the cursor to the row with this name."""
         names = [each.name.strip() for each in self.app.view.rows]

@@ -104,6 +104,7 @@ def test_problems() -> None:
     assert len(lines[3]) == 80
     assert lines[-1] == "  and 6 more, first in the table"
     assert len(_lines(found, 200, 60)) == 3 + 9
+    assert _lines(found, 80, 9)[3:] == ["  and 9 more, first in the table"]
 
 
 def test_verdict() -> None:
