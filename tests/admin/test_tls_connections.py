@@ -1,5 +1,6 @@
 """The admin listener over TLS: handshakes, their limits, and the log of failures."""
 
+import json
 import socket
 import ssl
 from collections.abc import Callable
@@ -14,11 +15,14 @@ from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import capturedLogs, formatEvent
 
+from lbconsul.admin.client import Admin, CannotAsk
 from lbconsul.admin.http_server import ASKING, AdminFactory, AdminRequest
 from lbconsul.admin.server import AdminServer
 from lbconsul.admin.tls_connections import TLSFactory
 from lbconsul.config.listen import TCPListen
 from lbconsul.config.model import TLS
+from lbconsul.config.sources import SourcedText
+from lbconsul.console.tls import verified
 from lbconsul.steps import finish
 from lbconsul.tls.material import building, reading
 from lbconsul.tls.server import TLSServer
@@ -211,6 +215,36 @@ def test_serving(authority: Authority, tmp_path: Path) -> None:
             "admin: no TLS with 127.0.0.1: http request",
             "admin: no TLS with 127.0.0.1: tlsv1 alert unknown ca",
         ]
+        await server.stopService()
+
+    run(scenario)
+
+
+def test_events(authority: Authority, tmp_path: Path) -> None:
+    """The commands follow the events over TLS, until they want no more."""
+    ca = SourcedText("--admin-ca", authority.file)
+
+    async def scenario(reactor: EPollReactor) -> None:
+        server = _serve(reactor, _tls_server(authority, tmp_path))
+        assert isinstance(server.listen, TCPListen)
+        admin = Admin(f"https://{server.listen}", tls=verified(ca, None))
+        stream = await _threaded(reactor, admin.events)
+        kinds: list[str] = []
+
+        def follow() -> str:
+            try:
+                for each in stream:
+                    kinds.append(json.loads(each.data)["kind"])  # noqa: PERF401
+            except CannotAsk as error:
+                return str(error)
+            return ""
+
+        following = _threaded(reactor, follow)
+        server._events.add("joined", "web-1 joined")
+        await until(reactor, lambda: "joined" in kinds)
+        stream.stop()
+        assert "the stream of events has ended" in await following
+        assert (await _threaded(reactor, admin.status))["format"] == 2
         await server.stopService()
 
     run(scenario)
