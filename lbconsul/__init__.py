@@ -65,6 +65,14 @@ if TYPE_CHECKING:
         LBConsulError,
         NoWorkers,
     )
+    from lbconsul.extensions.hook_values import (
+        Allow,
+        Client,
+        Connection,
+        Deny,
+        Prefer,
+    )
+    from lbconsul.extensions.hooks import Hooks
     from lbconsul.process.clock import use_monotonic_clock
     from lbconsul.proxy.factory import ProxyFactory
     from lbconsul.service import Gateway
@@ -72,18 +80,24 @@ if TYPE_CHECKING:
 
 __all__ = [
     "TLS",
+    "Allow",
     "CannotListen",
     "CannotReload",
+    "Client",
     "Config",
     "ConfigError",
+    "Connection",
+    "Deny",
     "Drain",
     "Ejection",
     "Gateway",
+    "Hooks",
     "LBConsulError",
     "Limits",
     "Mapping",
     "NoWorkers",
     "Policy",
+    "Prefer",
     "ProxyFactory",
     "ProxyProtocol",
     "ShrinkGuard",
@@ -101,13 +115,19 @@ __all__ = [
 #: Where a name comes from; all others come from ``config.model``.
 _HOMES = {
     "__version__": "version",
+    "Allow": "extensions.hook_values",
     "CannotListen": "errors",
     "CannotReload": "errors",
+    "Client": "extensions.hook_values",
     "ConfigError": "errors",
+    "Connection": "extensions.hook_values",
+    "Deny": "extensions.hook_values",
     "Gateway": "service",
+    "Hooks": "extensions.hooks",
     "LBConsulError": "errors",
     "NoWorkers": "errors",
     "Policy": "balance.custom_policy",
+    "Prefer": "extensions.hook_values",
     "ProxyFactory": "proxy.factory",
     "SystemdListen": "config.listen",
     "TCPListen": "config.listen",

@@ -11,6 +11,7 @@ from unittest.mock import patch
 import pytest
 from hypothesis import Phase, settings
 
+from lbconsul import Client, Connection, Deny
 from lbconsul.balance.policy import POLICIES
 from lbconsul.balance.upstream_view import UpstreamView
 from lbconsul.testing import change_upstream, check_policy, make_upstream
@@ -111,7 +112,9 @@ def test_upstream() -> None:
 def test_documented_policy() -> None:
     """The policy and the test of the documentation do what it says."""
     page = (REPOSITORY / "docs" / "extending.md").read_text()
-    policy, test = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    policy, test, hooks = re.findall(
+        r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL
+    )
     package, module = ModuleType("mypackage"), ModuleType("mypackage.nearest")
     exec(policy, module.__dict__)
     with patch.dict(sys.modules, {"mypackage": package, "mypackage.nearest": module}):
@@ -119,3 +122,11 @@ def test_documented_policy() -> None:
         exec(test, names)
     names["test_contract"]()
     names["test_this_rack_first"]()
+    exec(hooks, names)
+    limit, client = names["PerTenant"](), Client(server_name="acme")
+    assert [limit.on_accept(client) for _ in range(101)] == [
+        *[None] * 100,
+        Deny("acme has 100 connections"),
+    ]
+    limit.on_end(Connection(client=client))
+    assert limit.on_accept(client) is None

@@ -45,6 +45,7 @@ _DROPPED = "Log lines dropped because the log's target was too slow."
 FULL = ("max-connections", "process", "descriptors")
 
 _FULL = "Mappings and processes in which new clients wait, by what is full."
+_FAULTS = "Faults of policies and hooks of your own: failed, or slow."
 _LIMIT = "Most connections that one process can have open; 0: no limit."
 
 
@@ -112,6 +113,8 @@ def of_gateway(gateway: GatewayStatus) -> Iterator[Metric]:
             ((each.service, each.id, each.state), 1.0) for each in gateway.registrations
         )
         yield gauge("registration", text, states, ("service", "id", "state"))
+    faults = (((each.extension, each.kind), each.count) for each in gateway.faults)
+    yield counter("extension_faults_total", _FAULTS, faults, ("extension", "kind"))
     yield from _of_workers(gateway.workers)
 
 

@@ -49,6 +49,15 @@ class FullStatus:
     processes: int = 1
 
 
+@frozen
+class FaultStatus:
+    """How often a policy or a hook was at fault, and how: ``failed`` or ``slow``."""
+
+    extension: str
+    kind: str
+    count: int
+
+
 @frozen(kw_only=True)
 class RegistrationStatus:
     """A listening address that is registered in Consul, or is going to be."""
@@ -104,6 +113,8 @@ class GatewayStatus:
     full: tuple[FullStatus, ...] = ()
     #: The gateway in Consul: empty without ``register``.
     registrations: tuple[RegistrationStatus, ...] = ()
+    #: What policies and hooks of the operator's own did wrong, over all processes.
+    faults: tuple[FaultStatus, ...] = ()
 
 
 @frozen

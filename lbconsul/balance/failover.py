@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterator
 from attrs import Factory, define, field
 
 from lbconsul.balance.counter import ConnectionCounter
+from lbconsul.balance.instance import Identity
 from lbconsul.balance.pool import Pool
 from lbconsul.balance.upstream import Lease, Upstream
 from lbconsul.errors import AllFull, NoUpstream
@@ -86,6 +87,19 @@ class Failover:
             if chosen is not None:
                 return Lease(chosen, pool, False)
         return self._lease_by_rank(avoiding, attempts)
+
+    def lease_instance(self, identity: Identity) -> Lease | None:
+        """Lease the upstream of this instance; None if it does not serve, or is full.
+
+        It may be in a pool that is not in use now.
+        """
+        if self._sync is not None:
+            self._sync()
+        for pool in self.all:
+            lease = pool.lease_instance(identity)
+            if lease is not None:
+                return lease
+        return None
 
     def pick(self) -> Upstream | None:
         """Choose an upstream and count a use of it, without the object of a lease.

@@ -211,6 +211,21 @@ class Pool:
         chosen = placement.choose(placement.serving, avoiding)
         return None if chosen is None else Lease(chosen, self, probing=False)
 
+    def lease_instance(self, identity: Identity) -> Lease | None:
+        """Lease this instance's upstream; None if it does not serve, or is full."""
+        upstream, placement = self._members.all.get(identity), self._scheduler
+        if upstream is None or upstream.tier is not placement.serving:
+            return None
+        if placement.is_full(upstream):
+            return None
+        return Lease(upstream, self, probing=False)
+
+    @property
+    def serving(self) -> tuple[Upstream, ...]:
+        """The upstreams that serve, full ones included."""
+        tier = self._scheduler.serving
+        return tuple(each for each in self._members.candidates if each.tier is tier)
+
     def probe(self) -> Lease | None:
         """A lease that probes an ejected upstream, if one is due."""
         due = self._outliers.due()

@@ -57,6 +57,12 @@ MAPPING_OPTIONS = table(
         " MODULE:NAME or by its entry point [leastconn]",
     ),
     Option(
+        "hooks",
+        values.hooks,
+        "Python of your own that is asked about each client and told of its end, as"
+        " MODULE:NAME or by its entry point; several as one|two",
+    ),
+    Option(
         "health",
         values.health,
         "health statuses that get connections: passing; passing,warning; or any"
@@ -262,7 +268,7 @@ LISTEN_OPTIONS = frozenset(
         "max-connections", "unix-mode", "mode", "tls", "tls-min", "client-ca",
         "client-verify", "client-crl", "accept-proxy", "first-byte-timeout",
         "wait-for-client", "head-timeout", "keepalive-timeout", "max-head", "max-uri",
-        "trusted-proxies", "client-cert-headers",
+        "trusted-proxies", "client-cert-headers", "hooks",
         *(each.name for each in REGISTER_OPTIONS),
     }
 )  # fmt: skip

@@ -175,6 +175,8 @@ class Mapping:
     port_name: str = ""
     tagged_address: str = ""
     policy: str = "leastconn"
+    #: What is asked about clients, as ``MODULE:NAME`` or by entry points.
+    hooks: tuple[str, ...] = ()
     health: frozenset[str] = frozenset({"passing", "warning"})
     node_checks: bool = True
     #: How many upstreams of each pool one connection may try.

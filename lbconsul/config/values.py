@@ -160,6 +160,19 @@ def one_of(choices: Iterable[str]) -> OneOf:
     return OneOf(tuple(sorted(choices)))
 
 
+def hooks(text: str) -> tuple[str, ...]:
+    """What names code, once or several times as in ``one|two``; none twice."""
+    names = tuple(text.split("|"))
+    if not all(map(_CODE.fullmatch, names)):
+        raise ValueError(
+            "must be MODULE:NAME such as mypackage.mymodule:MyClass, or the name of an"
+            " entry point, or several as one|two"
+        )
+    if len(set(names)) < len(names):
+        raise ValueError("must name each of them once")
+    return names
+
+
 @frozen
 class OneOfOrCode(OneOf):
     """Parses a text that is one of `choices`, or names code of the operator's own."""

@@ -1,7 +1,8 @@
-"""The policies of one process that are an operator's own, loaded once."""
+"""An operator's own policies and hooks in one process: loaded once, and guarded."""
 
 import random
 from collections.abc import Callable
+from inspect import iscoroutinefunction
 from typing import cast
 
 from attrs import Factory, define
@@ -9,6 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from lbconsul.balance.custom_policy import GuardedPolicy, PolicyFactory, try_out
+from lbconsul.balance.fault import in_words
 from lbconsul.balance.policy import POLICIES
 from lbconsul.balance.upstream import TierPolicy
 from lbconsul.balance.weighted import Chance
@@ -16,10 +18,12 @@ from lbconsul.config.model import Mapping
 from lbconsul.config.values import nearest
 from lbconsul.errors import ConfigError
 from lbconsul.extensions.faults import Faults
+from lbconsul.extensions.hooks import METHODS, GuardedHooks, HookChain
 from lbconsul.extensions.load import load
 
-#: The group of entry points.
+#: The groups of entry points.
 POLICY_GROUP = "lbconsul.policies"
+HOOKS_GROUP = "lbconsul.hooks"
 
 
 @define(eq=False)
@@ -30,18 +34,23 @@ class Extensions:
     _clock: IReactorTime
     faults: Faults = Factory(lambda self: Faults(self._clock), takes_self=True)
     _policies: dict[str, PolicyFactory] = Factory(dict)
+    _hooks: dict[str, GuardedHooks] = Factory(dict)
 
     def load(self, mapping: Mapping) -> None:
         """Load what one row names, and try it out.
 
         :raises ConfigError: it cannot be used.
         """
-        if mapping.policy not in POLICIES:
-            try:
-                self._policy(mapping.policy)
-            except ConfigError as error:
-                text = f"{mapping}: policy={mapping.policy}: {error}"
-                raise ConfigError(text) from None
+        name = option = ""
+        try:
+            if mapping.policy not in POLICIES:
+                option, name = "policy", mapping.policy
+                self._policy(name)
+            for name in mapping.hooks:
+                option = "hooks"
+                self._hooks_of(name)
+        except ConfigError as error:
+            raise ConfigError(f"{mapping}: {option}={name}: {error}") from None
 
     def policy(self, name: str) -> Callable[[Chance], TierPolicy]:
         """What makes the policy of a name, for a registry.
@@ -64,6 +73,35 @@ class Extensions:
             seconds = self._clock.seconds
             return GuardedPolicy(name, factory, chance, seconds, self.faults.tell)
 
+        return guarded
+
+    def hooks(self, mapping: Mapping) -> HookChain | None:
+        """The hooks of a mapping; None if it has none.
+
+        What cannot be loaded is logged, and left out.
+        """
+        found = []
+        for name in mapping.hooks:
+            try:
+                found.append(self._hooks_of(name))
+            except ConfigError as error:  # it was in order when the gateway started
+                self._log.error(
+                    "hooks={name}: {error}; clients are served without",
+                    name=name,
+                    error=str(error),
+                )
+        return HookChain(tuple(found)) if found else None
+
+    def _hooks_of(self, name: str) -> GuardedHooks:
+        """The hooks of this name, which mappings share, and may still count on.
+
+        :raises ConfigError: they cannot be used.
+        """
+        guarded = self._hooks.get(name)
+        if guarded is None:
+            seconds = self._clock.seconds
+            guarded = GuardedHooks(name, load_hooks(name), seconds, self.faults.tell)
+            self._hooks[name] = guarded
         return guarded
 
     def _policy(self, name: str) -> PolicyFactory:
@@ -100,3 +138,27 @@ def load_policy(name: str) -> PolicyFactory:
 
 
 _KNOWN = f"; built in are {', '.join(sorted(POLICIES))}"
+
+
+def load_hooks(name: str) -> object:
+    """The object with hooks of this name, made if it is that of a class.
+
+    :raises ConfigError: it cannot be used.
+    """
+    found = load(name, HOOKS_GROUP)
+    if isinstance(found, type):
+        try:
+            found = found()
+        except (Exception, SystemExit) as error:
+            raise ConfigError(f"cannot be made: it raised {in_words(error)}") from None
+    methods = [getattr(found, each, None) for each in METHODS]
+    if not any(methods):
+        raise ConfigError(
+            "has no hooks: they are on_accept(client) and on_end(connection)"
+        )
+    for method, each in zip(METHODS, methods, strict=True):
+        if iscoroutinefunction(each):
+            raise ConfigError(f"{method} is a coroutine: a hook may not wait")
+        if each is not None and not callable(each):
+            raise ConfigError(f"{method} is {type(each).__name__}, not a method")
+    return found

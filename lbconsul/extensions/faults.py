@@ -7,7 +7,7 @@ from attrs import Factory, define, field
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from lbconsul.balance.fault import Fault, FaultKind
+from lbconsul.balance.fault import Fault
 from lbconsul.net.rate_limit import TokenBucket
 from lbconsul.net.throttled_log import ThrottledLog, in_words
 
@@ -22,7 +22,7 @@ class Faults:
     _log = Logger()
     _clock: IReactorTime
     #: How many there were, by what was at fault, and how.
-    counts: Counter[tuple[str, FaultKind]] = Factory(Counter)
+    counts: Counter[tuple[str, str]] = Factory(Counter)
     _bound: ThrottledLog = field(
         init=False,
         default=Factory(
@@ -35,7 +35,7 @@ class Faults:
 
     def tell(self, fault: Fault) -> None:
         """Count a fault, and log it unless there are many."""
-        self.counts[fault.name, fault.kind] += 1
+        self.counts[fault.name, fault.kind.value] += 1
         if self._bound.allow(f"{fault.name} {fault.kind.value}"):
             self._log.warn("{fault}", fault=str(fault), extension=fault.name)
 

@@ -115,6 +115,10 @@ class DataPlane(CertificateUser, Protocol):
         """The limits that are reached, and in how many processes."""
 
     @property
+    def faults(self) -> Counter[tuple[str, str]]:
+        """The faults of policies and hooks, by their names and kinds."""
+
+    @property
     def longest_drain(self) -> float:
         """The longest drain timeout of all mappings, in seconds."""
 

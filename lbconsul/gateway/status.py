@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from lbconsul.admin.status_model import (
     DrainedStatus,
+    FaultStatus,
     FullStatus,
     GatewayStatus,
     MappingStatus,
@@ -96,6 +97,10 @@ class StatusCollector:
             log_lines_dropped=shown.log_lines_dropped,
             full=tuple(_full(*each) for each in sorted(data_plane.full.items())),
             registrations=shown.registrations.states(),
+            faults=tuple(
+                FaultStatus(*fault, count)
+                for fault, count in sorted(data_plane.faults.items())
+            ),
         )
 
     def watches(self) -> Iterable[WatchStatus]:

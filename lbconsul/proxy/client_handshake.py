@@ -201,11 +201,21 @@ class ClientHandshake(HandshakeSteps):
             # Imported here: other mappings do without its memory.
             from lbconsul.proxy.http_session import HTTPSession
 
+            kind: type[HTTPSession] = HTTPSession
+            if proxy.hooks is not None:
+                from lbconsul.proxy.hooked_http_session import HookedHTTPSession
+
+                kind = HookedHTTPSession
             if self.tls is not None:
                 info = with_tls(info, self.tls)
-            session: StartingSession = HTTPSession(
+            session: StartingSession = kind(
                 proxy, client, self.address, self.accepted_at, sock, info
             )
+        elif proxy.hooks is not None:
+            # Imported here: few mappings have hooks.
+            from lbconsul.proxy.hooked_session import hooked
+
+            session = hooked(*known, own.access_control if is_routed else None)
         elif is_routed and own.access_control is not None:
             session = RoutedSession(*known, own.access_control)
         else:

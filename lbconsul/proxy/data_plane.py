@@ -121,6 +121,7 @@ class LocalDataPlane(MultiService):
             self.connection_limit,
             self._needed_elsewhere,
             connection_writer=self._connection_writer,
+            hooks=self.extensions.hooks,
         )
         self.listeners = ListenerManager(self._runtime)
         self.listeners.setServiceParent(self)
@@ -154,6 +155,11 @@ class LocalDataPlane(MultiService):
     def full(self) -> Counter[Full]:
         """The limits that are reached, each once."""
         return Counter(self.listeners.full)
+
+    @property
+    def faults(self) -> Counter[tuple[str, str]]:
+        """The faults of policies and hooks, by their names and kinds."""
+        return Counter(self.extensions.faults.counts)
 
     @property
     def longest_drain(self) -> float:

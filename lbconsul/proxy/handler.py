@@ -18,6 +18,8 @@ def handler_of(proxy: MappingProxy) -> Callable[[BareSocket, object], None]:
     It is chosen once, so that a mapping without a handshake pays for no condition.
     """
     if proxy.handshaking is None:
+        if proxy.hooks is not None:
+            return partial(handle, proxy, session_type=_hooked_session_of(proxy))
         if proxy.http is not None:
             # Imported here: other mappings do without its memory.
             from lbconsul.proxy.http_session import HTTPSession
@@ -28,6 +30,17 @@ def handler_of(proxy: MappingProxy) -> Callable[[BareSocket, object], None]:
     from lbconsul.proxy.client_handshake import begin_handshake
 
     return partial(begin_handshake, proxy, proxy.handshaking)
+
+
+def _hooked_session_of(proxy: MappingProxy) -> SessionType:
+    # Imported here: few mappings have hooks.
+    if proxy.http is not None:
+        from lbconsul.proxy.hooked_http_session import HookedHTTPSession
+
+        return HookedHTTPSession
+    from lbconsul.proxy.hooked_session import HookedTcpSession
+
+    return HookedTcpSession
 
 
 def handle(

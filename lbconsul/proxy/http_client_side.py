@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from enum import Enum, auto
 
+from lbconsul.balance.instance import Identity
 from lbconsul.net.sockets import BareSocket
 from lbconsul.net.splice import Pipe
 from lbconsul.proxy.client_info import ClientInfo
@@ -65,6 +66,9 @@ class HTTPClientSide(HTTPSide):
     has_ended: bool
     #: The upstream that has authenticated the client's connection, if one has.
     bound: BoundUpstream | None
+
+    #: The instance that a hook prefers for the client; None: there is none.
+    prefers: Identity | None = None
 
     @property
     def is_in_body(self) -> bool:

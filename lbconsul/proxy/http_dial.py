@@ -37,7 +37,11 @@ class DialedRequest(ForwardedRequest):
         bound = self._session.bound
         if bound is not None and self._takes(bound):
             return
-        lease = self._row.dialer.lease()
+        lease, prefers = None, self._session.prefers
+        if prefers is not None:
+            lease = self._row.dialer.failover.lease_instance(prefers)
+        if lease is None:
+            lease = self._row.dialer.lease()
         if lease is None:
             self._connect(None, self.begun_at)
         else:

@@ -10,6 +10,7 @@ from attrs import Factory, define, field
 from twisted.internet.interfaces import IReactorTime
 
 from lbconsul.balance.failover import Failover
+from lbconsul.balance.upstream import Upstream
 from lbconsul.balance.weighted import Chance
 from lbconsul.config.model import Mapping
 from lbconsul.config.server_names import ServerNames
@@ -35,6 +36,7 @@ from lbconsul.stats.termination import Termination
 from lbconsul.stats.unhappy import UnhappyConnection
 
 if TYPE_CHECKING:  # it takes memory that mappings of connections do without
+    from lbconsul.extensions.hooks import HookChain
     from lbconsul.http.fields import Fields
     from lbconsul.http.router import Router
     from lbconsul.proxy.http_settings import HTTPSettings
@@ -106,6 +108,8 @@ class MappingProxy:
     _is_answered: Callable[[], bool] = lambda: True
     #: Serves clients with TLS; None: the mapping has none.
     _acceptor: TLSAcceptor | None = None
+    #: Code of the operator's own that is asked about clients; None: there is none.
+    hooks: "HookChain | None" = None
     #: None if the mapping admits every client.
     access_control: AccessControl | None = field(init=False)
     log: ConnectionLog = field(init=False)
@@ -239,6 +243,11 @@ class MappingProxy:
     def open(self) -> int:
         """Open connections, with an upstream or still dialing."""
         return len(self.sessions)
+
+    def serving_upstreams(self) -> tuple[Upstream, ...]:
+        """The upstreams that serve in the pool that is in use; for hooks."""
+        pool = self._failover.current
+        return () if pool is None else pool.serving
 
     @property
     def has_routes(self) -> bool:

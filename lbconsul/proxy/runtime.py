@@ -26,6 +26,7 @@ from lbconsul.stats.termination import Termination
 from lbconsul.stats.traffic import MappingTraffic
 
 if TYPE_CHECKING:
+    from lbconsul.extensions.hooks import HookChain
     from lbconsul.proxy.http_settings import HTTPSettings
 
 
@@ -41,6 +42,10 @@ class ProxyRuntime:
     _connection_writer: ConnectionWriter | None = field(default=None, kw_only=True)
     connection_limit: ConnectionLimit = field(
         default=Factory(lambda self: ConnectionLimit(self.reactor), True)
+    )
+    #: Gives the hooks of a mapping; None if it has none.
+    _hooks: "Callable[[Mapping], HookChain | None]" = field(
+        default=lambda mapping: None, kw_only=True
     )
     #: Gives what else is balanced over than by these proxies: pools that are kept.
     _needed_elsewhere: Callable[[], Iterable[FailoverSpec]] = tuple
@@ -128,6 +133,7 @@ class ProxyRuntime:
             idle_stores=self._idle_stores,
             is_answered=partial(self._is_answered, failover_spec(mapping)),
             acceptor=self.acceptors.of(mapping.tls),
+            hooks=self._hooks(mapping),
         )
         self._proxies[proxy] = None
         self._specs[failover_spec(mapping)] += 1

@@ -36,8 +36,8 @@ class Termination(Enum):
     #: The gateway had no descriptor or local port left to connect with, or no time for
     #: the TLS handshake.
     STARVED = "RC"
-    #: The mapping's `allow` and `deny` do not let the client in; or a request is
-    #: malformed, or too large.
+    #: The mapping's `allow`, `deny` or `hooks` do not let the client in; or a request
+    #: is malformed, or too large.
     DENIED = "PR"
     #: The client has as many connections as the mapping allows one client.
     CLIENT_LIMIT = "PL"

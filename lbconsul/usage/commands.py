@@ -105,6 +105,7 @@ SERVING = (
         "mode", "allow", "deny", "max-connections", "max-connections-per-client",
         "idle-timeout", "half-close-timeout", "first-byte-timeout", "max-age",
         "wait-for-client", "accept-proxy", "send-proxy", "unix-mode", "allow-empty",
+        "hooks",
     ),
     _group("Registration in Consul", *(each.name for each in REGISTER_OPTIONS)),
     _group("TLS", *(each.name for each in TLS_OPTIONS)),

@@ -179,6 +179,11 @@ class WorkerDataPlane(MultiService):
         return found
 
     @property
+    def faults(self) -> Counter[tuple[str, str]]:
+        """The faults of policies and hooks in all processes, by names and kinds."""
+        return self._local.faults + self._stats.faults
+
+    @property
     def longest_drain(self) -> float:
         """The longest drain timeout of all mappings, in seconds."""
         return max(self._local.longest_drain, self._listeners.longest_drain)

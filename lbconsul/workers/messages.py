@@ -184,6 +184,13 @@ class Report:
     serves: bool = False
     #: What is full: the reason, and the mapping's name if it concerns one mapping.
     full: tuple[tuple[str, str], ...] = ()
+    #: How often a policy or a hook was at fault, after its name and the kind.
+    faults: tuple[tuple[str, str, int], ...] = ()
+
+    @property
+    def faults_by_kind(self) -> dict[tuple[str, str], int]:
+        """The same by name and kind."""
+        return {(name, kind): count for name, kind, count in self.faults}
 
 
 def write_command(command: Command) -> bytes:
@@ -214,7 +221,12 @@ def read_report(data: bytes) -> Report:
         )
         version, leases = _number(value["version"]), _number(value["leases"])
         full = tuple((_text(reason), _text(name)) for reason, name in value["full"])
-        return Report(version, count, leases, value["serves"] is True, full)
+        faults = tuple(
+            (_text(name), _text(kind), _number(number))
+            for name, kind, number in value["faults"]
+        )
+        serves = value["serves"] is True
+        return Report(version, count, leases, serves, full, faults)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"not a report: {error!r}") from None
 

@@ -162,6 +162,7 @@ class Worker:
             else ConnectionLines(lines, self.uplink.write_line, setup.row),
             connection_limit=self._connection_limit,
             needed_elsewhere=lambda: self._assignments.needed,
+            hooks=self._extensions.hooks,
         )
         self._listeners = ListenerManager(
             self._runtime, AT_ONCE, self._counter.is_overloaded
@@ -238,7 +239,9 @@ class Worker:
         leases = self._registry.open_connections()
         serves = bool(self._listeners.running) and self._state is not State.DRAINING
         full = tuple((each.reason, each.mapping) for each in self._listeners.full)
-        return Report(self._replica.version, count, leases, serves, full)
+        counts = self._extensions.faults.counts
+        faults = tuple((*fault, times) for fault, times in counts.items())
+        return Report(self._replica.version, count, leases, serves, full, faults)
 
     def _on_event(self, event: RegistryEvent) -> None:
         """Called by the registry, for instance when an upstream is ejected."""

@@ -1,5 +1,6 @@
 """What the workers count, those that have ended included."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 from attrs import Factory, define
@@ -24,6 +25,7 @@ class WorkerStats:
     _accepted: int = 0
     closed: int = 0
     leases: int = 0
+    _faults: Counter[tuple[str, str]] = Factory(Counter)
     #: The traffic that ended workers had reported, by assignment.
     _past: dict[int, MappingStats] = Factory(dict)
 
@@ -32,6 +34,14 @@ class WorkerStats:
         """Connections accepted, as last reported by the workers."""
         reported = (each.report.count.accepted for each in self._workers())
         return self._accepted + sum(reported)
+
+    @property
+    def faults(self) -> Counter[tuple[str, str]]:
+        """The faults of policies and hooks, as last reported by the workers."""
+        faults = Counter(self._faults)
+        for worker in self._workers():
+            faults.update(worker.report.faults_by_kind)
+        return faults
 
     def traffic(self, mapping: Mapping) -> MappingTraffic:
         """A mapping's traffic over all workers."""
@@ -67,6 +77,7 @@ class WorkerStats:
         """
         report = worker.report
         self._accepted += report.count.accepted
+        self._faults.update(report.faults_by_kind)
         for number, traffic in worker.traffic.items():
             past = self._past.setdefault(number, MappingStats())
             past.add(traffic.close(termination))

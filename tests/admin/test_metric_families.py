@@ -44,6 +44,8 @@ def test_the_gateway() -> None:
     assert found["lbconsul_connections_limit"] == [({}, 30_000)]
     assert [value for _, value in found["lbconsul_full"]] == [0, 0, 0]
     assert found["lbconsul_log_lines_dropped_total"] == [({}, 7)]
+    labels = {"extension": "pkg.mod:Own", "kind": "slow"}
+    assert found["lbconsul_extension_faults_total"] == [(labels, 3)]
     draining = evolve(SOURCE.gateway(), state="draining", ready=False)
     found = _samples(of_gateway(draining))
     assert found["lbconsul_ready"] == [({}, 0)]

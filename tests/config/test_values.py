@@ -205,6 +205,14 @@ class TestWords:
             " mypackage.mymodule:MyClass"
         )
 
+    def test_hooks(self) -> None:
+        """Several may be named, each once."""
+        assert values.hooks("audit|pkg.mod:Own") == ("audit", "pkg.mod:Own")
+        with pytest.raises(ValueError, match="must name each of them once"):
+            values.hooks("audit|audit")
+        with pytest.raises(ValueError, match="must be MODULE:NAME such as mypackage"):
+            values.hooks("audit|")
+
     @pytest.mark.parametrize("text", ["web", "my.web_service-2", "Straße", "a=b"])
     def test_name(self, text: str) -> None:
         """A name may hold whatever is no separator of ours or of a URL."""

@@ -12,7 +12,7 @@ from lbconsul.balance.policy import LeastConnections, RoundRobin
 from lbconsul.config.build import configure
 from lbconsul.config.model import Mapping
 from lbconsul.errors import ConfigError
-from lbconsul.extensions.extensions import POLICY_GROUP, Extensions
+from lbconsul.extensions.extensions import HOOKS_GROUP, POLICY_GROUP, Extensions
 from tests.support.instances import upstreams
 from tests.support.packages import FIRST, importable, write_entry_point, write_module
 
@@ -104,3 +104,67 @@ class TestPolicy:
         said = formatEvent(event) or ""
         assert said.startswith("policy=own_gone:Own: there is no module own_gone: ")
         assert said.endswith("; leastconn replaces it")
+
+
+def _with_hooks(names: str) -> Mapping:
+    return configure([], [f"80:web,hooks={names}"]).mappings[0]
+
+
+HOOKS = """
+class Own:
+    def on_accept(self, client):
+        return None
+
+own = Own()
+"""
+
+
+class TestHooks:
+    """The hooks of a mapping."""
+
+    def test_shared(self, folder: Path) -> None:
+        """Mappings share one object, which outlives a reload; they may have several."""
+        extensions = Extensions(Clock())
+        module = write_module(folder, HOOKS)
+        write_entry_point(folder, HOOKS_GROUP, "mine", f"{module}:own")
+        mapping = _with_hooks(f"{module}:Own|mine")
+        extensions.load(mapping)
+        one, other = extensions.hooks(mapping), extensions.hooks(mapping)
+        assert one is not None and other is not None
+        assert one._all == other._all
+        assert [each.name for each in one._all] == [f"{module}:Own", "mine"]
+
+    def test_none(self) -> None:
+        """A mapping without hooks has none to be asked."""
+        assert Extensions(Clock()).hooks(Mapping("web")) is None
+
+    @pytest.mark.parametrize(
+        ("code", "why"),
+        [
+            ("Own = 3", "has no hooks: they are on_accept(client) and on_end(connect"),
+            (
+                "class Own:\n    def __init__(self): 1/0",
+                "cannot be made: it raised Z",
+            ),
+            ("class Own:\n    on_end = 7", "on_end is int, not a method"),
+            (
+                "class Own:\n    async def on_accept(self, client): pass",
+                "on_accept is a coroutine: a hook may not wait",
+            ),
+        ],
+    )
+    def test_mistakes(self, folder: Path, code: str, why: str) -> None:
+        """What has no hooks is refused in one line."""
+        name = f"{write_module(folder, code)}:Own"
+        with pytest.raises(ConfigError) as raised:
+            Extensions(Clock()).load(_with_hooks(name))
+        assert str(raised.value).startswith(f"80:web: hooks={name}: {why}")
+
+    def test_gone(self) -> None:
+        """What a worker cannot load any more is left out, which is logged."""
+        with capturedLogs() as events:
+            assert Extensions(Clock()).hooks(_with_hooks("own_gone:Own")) is None
+        [event] = events
+        said = formatEvent(event) or ""
+        assert said.startswith("hooks=own_gone:Own: there is no module own_gone: ")
+        assert said.endswith("; clients are served without")

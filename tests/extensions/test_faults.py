@@ -25,8 +25,8 @@ def test_storm() -> None:
         f"more of the same: {100 - some} pkg:Own failed, 1 pkg:Own slow"
     ]
     assert faults.counts == {
-        ("pkg:Own", FaultKind.FAILED): 100,
-        ("pkg:Own", FaultKind.SLOW): 1,
+        ("pkg:Own", "failed"): 100,
+        ("pkg:Own", "slow"): 1,
     }
     assert not clock.getDelayedCalls()
 

@@ -67,6 +67,7 @@ class FakeDataPlane:
     #: Why none can be ejected.
     busy: str = "it is busy"
     full: Counter[Full] = Factory(Counter)
+    faults: Counter[tuple[str, str]] = Factory(Counter)
 
     def mapping(self, name: str) -> Mapping | None:
         return {str(each): each for each in self.mappings}.get(name)

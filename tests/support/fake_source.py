@@ -26,6 +26,7 @@ from lbconsul.admin.http_status import (
 from lbconsul.admin.status_model import (
     CertificateStatus,
     DrainedStatus,
+    FaultStatus,
     GatewayStatus,
     Histogram,
     MappingStatus,
@@ -371,6 +372,7 @@ def _gateway(now: float, state: str) -> GatewayStatus:
         accepted=15_000,
         max_connections=30_000,
         log_lines_dropped=7,
+        faults=(FaultStatus("pkg.mod:Own", "slow", 3),),
     )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from lbconsul.balance.pool_spec import FailoverSpec
 from lbconsul.balance.registry import Registry
 from lbconsul.config.listen import TCPListen
 from lbconsul.config.model import Mapping
+from lbconsul.extensions.extensions import Extensions
 from lbconsul.net.listening_socket import ListeningSocket, OwnedSocket
 from lbconsul.net.poller import Poller, open_poller
 from lbconsul.proxy.active_listener import ActiveListener
@@ -131,6 +132,7 @@ class _Owner:
             mapping,
             observer,
             acceptor=acceptor_of(mapping),
+            hooks=Extensions(self._reactor).hooks(mapping),
         )
 
     def listener_for(self, active: ActiveListener, source: ListeningSocket) -> Listener:

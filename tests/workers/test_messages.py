@@ -61,7 +61,9 @@ def test_orders(order: Command) -> None:
 
 def test_reports() -> None:
     """A report arrives as it was made, and its first byte says what it is."""
-    report = Report(7, Count(3, 2), 4, True, (("max-connections", "80:web"),))
+    full, faults = (("max-connections", "80:web"),), (("pkg:Own", "slow", 3),)
+    report = Report(7, Count(3, 2), 4, True, full, faults)
+    assert report.faults_by_kind == {("pkg:Own", "slow"): 3}
     data = write_report(report)
     assert data[:1] == REPORT
     assert read_report(data[1:]) == report
@@ -80,6 +82,8 @@ def test_reports() -> None:
         b' "full": [["a"]]}',
         b'{"count": {"accepted": 0, "open": 0}, "version": 1, "leases": 1, "serves": 1,'
         b' "full": [["a", 1]]}',
+        b'{"count": {"accepted": 0, "open": 0}, "version": 1, "leases": 1, "serves": 1,'
+        b' "full": [], "faults": [["a", "b", "c"]]}',
         b'{"count": {"accepted": 1.5, "open": 1}, "version": 1, "leases": 1}',
         b'{"count": {"accepted": 1, "open": []}, "version": 1, "leases": 1}',
     ],
