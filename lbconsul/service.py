@@ -260,6 +260,11 @@ class Gateway(MultiService):
         return self._shutdown is not None or not self._takeover.is_pending
 
     @property
+    def shutdown(self) -> GracefulShutdown | None:
+        """How it drains; None: it does not."""
+        return self._shutdown
+
+    @property
     def stage(self) -> Stage:
         """How far the gateway is."""
         if self._takeover.is_replaced:

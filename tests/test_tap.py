@@ -385,6 +385,11 @@ BAD = {
         "--route 443:a.com=a,max-connections=5: max-connections=5: is for all clients"
         " of 0.0.0.0:443; give it to the mapping",
     ),
+    "consul-ui": (
+        "--consul-ui javascript:alert(1) 80:web",
+        "--consul-ui javascript:alert(1): must be a URL such as"
+        " https://consul.example.com/ui, or off",
+    ),
     "shutdown-grace": (
         "--shutdown-grace long 80:web",
         "--shutdown-grace long: must be a number with a unit, such as 500ms, 5s, 2m,"

@@ -13,7 +13,9 @@ from lbconsul.admin.status_model import StatusSource, UpstreamStatus
 Place = tuple[str, str, str]
 
 #: Fields that a delta leaves out: fixed from the start, or too large for each second.
-_GATEWAY = frozenset({"options", "consul", "version", "started", "pid", "changes"})
+_GATEWAY = frozenset(
+    {"options", "consul", "version", "started", "pid", "changes", "consul_ui"}
+)
 _MAPPING = frozenset(
     {
         "pools",

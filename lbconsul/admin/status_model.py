@@ -58,6 +58,18 @@ class FaultStatus:
     count: int
 
 
+@frozen
+class DrainStatus:
+    """How far the drain of a gateway has come."""
+
+    since: float
+    #: When what is still open is closed.
+    until: float
+    #: How many connections were open when the listeners were closed; before that, when
+    #: the drain began.
+    began_with: int
+
+
 @frozen(kw_only=True)
 class RegistrationStatus:
     """A listening address that is registered in Consul, or is going to be."""
@@ -115,6 +127,11 @@ class GatewayStatus:
     registrations: tuple[RegistrationStatus, ...] = ()
     #: What policies and hooks of the operator's own did wrong, over all processes.
     faults: tuple[FaultStatus, ...] = ()
+    #: None: it does not drain.
+    drain: DrainStatus | None = None
+    #: The URL of Consul's own page, below which are those of datacenters; empty: it is
+    #: not known.
+    consul_ui: str = ""
 
 
 @frozen
@@ -195,6 +212,8 @@ class UpstreamStatus:
     #: Connections, over all mappings, and those that this pool's mapping has had.
     open: int = 0
     total: int = 0
+    #: While it drains: how many connections were open when that began; else None.
+    drain_began_with: int | None = None
     #: From clients to it, and from it to clients.
     bytes_received: int = 0
     bytes_sent: int = 0

@@ -428,5 +428,6 @@ class Pool:
         placement.put(upstream, tier)
         if standing is not upstream.standing:
             upstream.standing, upstream.since = standing, self._seconds()
+            upstream.open_then = upstream.load.open
             is_usual = not (self._shrink_guard or self._outliers.ejected)
             self.choose = placement.serving.choose if is_usual else None

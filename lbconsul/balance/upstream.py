@@ -150,6 +150,8 @@ class Upstream(UpstreamView):
     #: Its standing by all evidence, and since when, in seconds.
     standing: Standing | None = None
     since: float = 0.0
+    #: How many connections were open then.
+    open_then: int = 0
     #: The policy that orders it among others, if it may get connections.
     tier: TierPolicy | None = None
     #: Where the policy keeps it, if it draws by weight: the class, the index among its

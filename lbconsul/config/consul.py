@@ -59,6 +59,12 @@ class ConsulConfig:
     #: Where an option was set, if not on the command line.
     places: Mapping[str, str] = field(factory=dict, eq=False, repr=False)
 
+    @property
+    def ui(self) -> str:
+        """The URL of the page that Consul itself serves; empty for a UNIX socket."""
+        address = self.addresses[0]
+        return "" if address.scheme == "unix" else f"{address}/ui"
+
     def where(self, option: str) -> str:
         """The place of an option, as an error message names it."""
         return self.places.get(option, f"--{option}")

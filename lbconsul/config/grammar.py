@@ -92,6 +92,24 @@ def _ip(text: str) -> str:
         ) from None
 
 
+def web_page(text: str) -> str:
+    """The URL of a page, without credentials, query or fragment; or ``off``."""
+    if text == "off":
+        return text
+    try:
+        url = urlsplit(text)
+        host, _ = url.hostname, url.port
+    except ValueError:
+        host = None
+    if not host or url.scheme not in ("http", "https") or not text.isprintable():
+        raise ValueError("must be a URL such as https://consul.example.com/ui, or off")
+    if url.username is not None or url.query or url.fragment or " " in text:
+        raise ValueError(
+            "must be the URL of a page alone, without user, query and fragment"
+        )
+    return text.rstrip("/")
+
+
 def consul_address(
     text: str,
     *,

@@ -288,6 +288,8 @@ class Config:
     admin_open_read: bool = False
     admin_tls: str = ""
     admin_client_ca: str = ""
+    #: The URL of Consul's own page, or ``off``; empty: the one of Consul's address.
+    consul_ui: str = ""
     state_dir: str = ""
     shutdown_grace: float = 0.0
     takeover: str = ""

@@ -149,6 +149,12 @@ GATEWAY_OPTIONS = table(
         " listener are verified against; a client without one is refused",
     ),
     Option(
+        "consul-ui",
+        grammar.web_page,
+        "URL of Consul's own page, to which the gateway's page leads, or off; if not"
+        " given, /ui of Consul's address",
+    ),
+    Option(
         "workers",
         values.worker_count,
         "processes that serve, or auto: one for each available core [1]",

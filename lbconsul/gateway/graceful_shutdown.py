@@ -28,6 +28,11 @@ class GracefulShutdown:
     _wall: WallClock = Factory(
         lambda self: WallClock(self._clock.seconds), takes_self=True
     )
+    #: When it began, and when what is still open is closed, by the clock; and how many
+    #: connections were open when the listeners were closed, or when it began.
+    since: float = Factory(lambda self: self._clock.seconds(), takes_self=True)
+    until: float = Factory(lambda self: self._deadline(0.0), takes_self=True)
+    began_with: int = Factory(lambda self: self._data_plane.open, takes_self=True)
     _waiting: list[Deferred[None]] = Factory(list)
     _grace: Deferred[None] | None = None
     _is_over: bool = False
@@ -36,6 +41,7 @@ class GracefulShutdown:
         """Accept for `grace` more seconds, then close the listeners and drain."""
         if self._is_over:  # it was stopped before
             return
+        self._note(grace)
         if not grace:
             self._drain()
             return
@@ -69,6 +75,7 @@ class GracefulShutdown:
 
     def _drain(self) -> None:
         still, longest = self._data_plane.open, self._data_plane.longest_drain
+        self._note(0.0)
         drained = self._data_plane.drain()
         if not drained.called:
             self._log.info(
@@ -81,6 +88,13 @@ class GracefulShutdown:
             )
         drained.addErrback(lambda why: self._log.failure("a bug in lbconsul", why))
         drained.addCallback(lambda _: self._done())
+
+    def _note(self, grace: float) -> None:
+        """Note what is open, and until when it may be."""
+        self.began_with, self.until = self._data_plane.open, self._deadline(grace)
+
+    def _deadline(self, grace: float) -> float:
+        return self._clock.seconds() + grace + self._data_plane.longest_drain
 
     def _done(self) -> None:
         if not self._is_over:

@@ -225,6 +225,17 @@ class GatewayRegistrations(Protocol):
         """The registrations, as the status shows them."""
 
 
+class Shutdown(Protocol):
+    """A drain of the gateway that is under way; times are the reactor's."""
+
+    #: When it began, and when what is still open is closed.
+    since: float
+    until: float
+    #: How many connections were open when the listeners were closed; before that, when
+    #: it began.
+    began_with: int
+
+
 class Gateway(Protocol):
     """A gateway, as its parts see it."""
 
@@ -261,6 +272,10 @@ class Gateway(Protocol):
     @property
     def is_draining(self) -> bool:
         """Whether the listeners are closed, or about to be."""
+
+    @property
+    def shutdown(self) -> Shutdown | None:
+        """How it drains; None: it does not."""
 
     @property
     def stage(self) -> Stage:

@@ -4,12 +4,14 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from attrs import Factory, define, field
 from twisted.internet.defer import Deferred, succeed
 
 from lbconsul.admin.status_model import (
     DrainedStatus,
+    DrainStatus,
     FaultStatus,
     FullStatus,
     GatewayStatus,
@@ -27,7 +29,7 @@ from lbconsul.balance.outlier import Ejection
 from lbconsul.balance.pool import Pool
 from lbconsul.balance.upstream import Upstream
 from lbconsul.balance.upstream_view import WHOLE
-from lbconsul.config.model import Mapping
+from lbconsul.config.model import Config, Mapping
 from lbconsul.config.render import gateway_options, mapping_options
 from lbconsul.errors import CannotOrder
 from lbconsul.gateway.certificate_status import CertificateRows
@@ -95,6 +97,8 @@ class StatusCollector:
             accepted=data_plane.accepted,
             max_connections=data_plane.connection_limit.limit,
             log_lines_dropped=shown.log_lines_dropped,
+            drain=self._drain(),
+            consul_ui=_consul_ui(shown.config),
             full=tuple(_full(*each) for each in sorted(data_plane.full.items())),
             registrations=shown.registrations.states(),
             faults=tuple(
@@ -102,6 +106,13 @@ class StatusCollector:
                 for fault, count in sorted(data_plane.faults.items())
             ),
         )
+
+    def _drain(self) -> DrainStatus | None:
+        shutdown = self._gateway.shutdown
+        if shutdown is None:
+            return None
+        since, until = self._wall.at(shutdown.since), self._wall.at(shutdown.until)
+        return DrainStatus(since, until, shutdown.began_with)
 
     def watches(self) -> Iterable[WatchStatus]:
         """What Consul is asked."""
@@ -207,6 +218,7 @@ class StatusCollector:
             reason=reason,
             since=since,
             open=upstream.load.open,
+            drain_began_with=upstream.open_then if standing == "draining" else None,
             **upstream_figures(traffic, identity, self._wall_of_traffic),
         )
 
@@ -262,6 +274,19 @@ class StatusCollector:
     def drain_gateway(self) -> None:
         """Drain the gateway and end it when nothing is open."""
         self._gateway.shut_down()
+
+
+def _consul_ui(config: Config) -> str:
+    """The URL below which Consul's own page has those of datacenters; or empty."""
+    consul, given = config.consul, config.consul_ui
+    if given == "off" or (config.dev and not given):  # the catalog of --dev has none
+        return ""
+    base = given or consul.ui
+    # As Consul's page has them: a partition comes before a namespace.
+    for sign, name in (("_", consul.partition), ("~", consul.namespace)):
+        if base and name:
+            base += f"/{sign}{quote(name, safe='')}"
+    return base
 
 
 def _full(full: Full, processes: int) -> FullStatus:

@@ -117,6 +117,7 @@ SERVING = (
         "Status and orders",
         "admin", "admin-token-file", "admin-token", "admin-read-token-file",
         "admin-read-token", "admin-open-read", "admin-tls", "admin-client-ca",
+        "consul-ui",
     ),
     _group(
         "The log",

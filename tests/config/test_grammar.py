@@ -360,3 +360,39 @@ def test_no_admin(text: str) -> None:
     """Any other text is an error."""
     with pytest.raises(ValueError, match=r", or off$|unix:/PATH or off$"):
         grammar.admin(text)
+
+
+class TestWebPage:
+    """The page of Consul."""
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("https://consul.example.com/ui/", "https://consul.example.com/ui"),
+            ("http://[::1]:8500/ui", "http://[::1]:8500/ui"),
+            ("off", "off"),
+        ],
+    )
+    def test_page(self, text: str, expected: str) -> None:
+        """A URL, without the slash at its end, or that there is none."""
+        assert grammar.web_page(text) == expected
+
+    @pytest.mark.parametrize(
+        ("text", "problem"),
+        [
+            ("consul:8500", "must be a URL"),
+            ("javascript:alert(1)", "must be a URL"),
+            ("ftp://consul/ui", "must be a URL"),
+            ("https://", "must be a URL"),
+            ("https://consul:x/ui", "must be a URL"),
+            ("https://con\nsul/ui", "must be a URL"),
+            ("https://me:secret@consul/ui", "without user"),
+            ("https://consul/ui?token=secret", "without user"),
+            ("https://consul/ui#a", "without user"),
+            ("https://consul/u i", "without user"),
+        ],
+    )
+    def test_none(self, text: str, problem: str) -> None:
+        """What is no page, or would tell a secret, is refused."""
+        with pytest.raises(ValueError, match=problem):
+            grammar.web_page(text)

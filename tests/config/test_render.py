@@ -94,6 +94,7 @@ def _texts() -> Iterable[tuple[str, str]]:
         "admin": ["off", "0.0.0.0:9200", "unix:/run/admin", "9201"],
         "admin-token-file": ["/admin"],
         "admin-open-read": ["on"],
+        "consul-ui": ["https://consul.example.com/ui", "off"],
         "workers": ["auto", "1", "7"],
         "log-file-size": ["off", "64KiB", "10240KiB"],
         "mode": ["http"],

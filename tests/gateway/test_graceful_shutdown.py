@@ -44,6 +44,20 @@ class GracefulShutdownTests(SynchronousTestCase):
         """What was logged."""
         return [formatEvent(each) for each in self.events]
 
+    def test_progress(self) -> None:
+        """
+        It knows since when it is, until when, and how many were open when the listeners
+        were closed.
+        """
+        self.clock.advance(5.0)
+        self.shutdown.begin(10.0)
+        begun = self.shutdown.since, self.shutdown.until, self.shutdown.began_with
+        self.assertEqual(begun, (0.0, 75.0, 3))
+        self.server.open = 7
+        self.clock.advance(10.0)
+        begun = self.shutdown.since, self.shutdown.until, self.shutdown.began_with
+        self.assertEqual(begun, (0.0, 75.0, 7))
+
     def test_over_when_nothing_is_open(self) -> None:
         """It is over when nothing is open, for all callers that wait for it."""
         self.shutdown.begin(0.0)

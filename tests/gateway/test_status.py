@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
 from lbconsul.admin.status_model import (
+    DrainStatus,
     FullStatus,
     RegistrationStatus,
     StatusSource,
@@ -29,6 +30,7 @@ from lbconsul.config.build import configure
 from lbconsul.config.listen import TCPListen
 from lbconsul.config.model import TLS, Config, Mapping
 from lbconsul.gateway.availability import Availability
+from lbconsul.gateway.graceful_shutdown import GracefulShutdown
 from lbconsul.gateway.history import HistoryRecorder
 from lbconsul.gateway.interfaces import Stage
 from lbconsul.gateway.operations import Operations
@@ -127,6 +129,7 @@ class FakeGateway:
     watch_states: list[WatchStatus] = Factory(list)
     is_draining: bool = False
     stage: Stage = Stage.SERVING
+    shutdown: GracefulShutdown | None = None
     running: int = 1
     log_lines_dropped: int = 0
 
@@ -291,6 +294,38 @@ class TestGateway:
         shown.answer(an_instance("a"))
         assert shown.collector.gateway().ready
         assert next(shown.collector.mappings()).empty == ""
+
+    def test_progress_of_a_drain(self) -> None:
+        """A drain shows since when it is, until when, and how many were open."""
+        shown = StatusStage()
+        shown.ahead = 500.0
+        assert shown.collector.gateway().drain is None
+        shown.gateway.shutdown = GracefulShutdown(
+            shown.clock, shown.data_plane, since=990.0, until=1290.0, began_with=12
+        )
+        assert shown.collector.gateway().drain == DrainStatus(1490.0, 1790.0, 12)
+
+    @pytest.mark.parametrize(
+        ("options", "expected"),
+        [
+            ({}, "http://127.0.0.1:8500/ui"),
+            ({"consul": ["https://c:1/sub"]}, "https://c:1/sub/ui"),
+            ({"consul": ["unix:///c.sock"]}, ""),
+            (
+                {"consul": ["unix:///c.sock"], "consul_ui": "https://c/ui"},
+                "https://c/ui",
+            ),
+            ({"consul_ui": "off"}, ""),
+            (
+                {"namespace": "team", "partition": "p"},
+                "http://127.0.0.1:8500/ui/_p/~team",
+            ),
+        ],
+    )
+    def test_consul_ui(self, options: dict[str, Any], expected: str) -> None:
+        """The page of Consul is at its address, unless another one is given."""
+        shown = StatusStage(**options)
+        assert shown.collector.gateway().consul_ui == expected
 
     def test_draining(self) -> None:
         """A draining gateway is not ready, and says so."""
@@ -484,6 +519,22 @@ class TestUpstreams:
         }
         shown.answer(an_instance("a"))
         assert shown.upstream().standing == "serving"
+
+    def test_progress_of_its_drain(self) -> None:
+        """While it drains it shows how many connections were open when that began."""
+        shown = StatusStage()
+        shown.answer(an_instance("a"))
+        assert shown.upstream().drain_began_with is None
+        failover = shown.registry.failover(failover_spec(shown.data_plane.mappings[0]))
+        leases = [failover.lease() for _ in range(3)]
+        shown.operations.drain(A)
+        leases[0].end()
+        found = shown.upstream()
+        assert (found.standing, found.drain_began_with, found.open) == (
+            "draining",
+            3,
+            2,
+        )
 
     def test_no_such_mapping(self) -> None:
         """A mapping that was removed meanwhile has none."""

@@ -7,6 +7,7 @@ import pytest
 
 from lbconsul.config.listen import TCPListen
 from lbconsul.config.model import Mapping
+from lbconsul.stats.history import Totals
 from lbconsul.workers import data_plane
 from tests.support.loopback import accept, connect, listening
 from tests.support.running_workers import MAPPING, kill_all, of
@@ -44,6 +45,11 @@ def test_ended_workers_count(
         0,
     )
     assert started.data_plane.accepted == 10
+    totals = started.running.call(
+        lambda: Totals.of(started.data_plane.stats_of(MAPPING))
+    )
+    assert (totals.accepted, totals.ended, totals.failed) == (10, 10, 8)
+    assert totals.received == 80
     nowhere = Mapping("web", TCPListen("127.0.0.1", 1))
     assert started.traffic(nowhere).stats.accepted == 0
     started.running.call(lambda: list(started.data_plane.replacing([], [], False)))
