@@ -10,6 +10,7 @@ import json
 import math
 import sys
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 from attrs import define, evolve
@@ -21,9 +22,10 @@ from twisted.logger import globalLogBeginner, textFileLogObserver
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
+from lbconsul.admin import routes, status_json
 from lbconsul.admin.event_log import EventLog
 from lbconsul.admin.server import AdminServer
-from lbconsul.admin.status_model import UpstreamStatus
+from lbconsul.admin.status_model import DrainStatus, UpstreamStatus
 from lbconsul.config.listen import TCPListen
 from lbconsul.config.model import TLS
 from lbconsul.steps import finish
@@ -41,6 +43,15 @@ from tests.support.fake_source import (
 from tests.support.loopback import PATIENCE
 from tests.support.ports import free_ports
 from tests.support.program import OwnProgram
+
+#: Fields of the status that version 0.1.0 did not have.
+NEW_FIELDS = frozenset(
+    {
+        "cause", "connect_p50", "connect_p99", "consul_ui", "drain", "drain_began_with",
+        "failed", "failures_per_minute", "first_byte_p50", "first_byte_p99",
+        "last_error", "last_error_at", "unhappy_connections",
+    }
+)  # fmt: skip
 
 #: The mapping and the pool that tests work on.
 WEB = ("80:web", 0)
@@ -115,6 +126,10 @@ class Orders:
         """The gateway is like this now."""
         self.source.gateway_status = evolve(self.source.gateway_status, **fields)
 
+    def drain(self, fields: dict[str, Any], drain: dict[str, Any]) -> None:
+        """The gateway is like this now, and drains."""
+        self.gateway({**fields, "drain": DrainStatus(**drain)})
+
     def watches(self, fields: dict[str, Any]) -> None:
         """All watches are like this now."""
         self.source.watch_list = [
@@ -154,6 +169,49 @@ class Orders:
             failed = mapping.failed + new.count
             mapping = evolve(mapping, unhappy_connections=last, failed=failed)
         self.source.mapping_list = [mapping, *others]
+
+    def remember(self, trouble: int = 0) -> None:
+        """There was an hour before; in the last of its samples more and more failed."""
+        for number, mapping in enumerate(self.source.mapping_list):
+            level = (38.0, 20.0, 8.0, 4.0, 1.0)[number % 5]
+            bad = trouble if number == 0 else 0
+            self.source.history.make_up(mapping.name, level, bad)
+
+    def break_down(self) -> None:
+        """From now on connections of the first mapping go wrong, several a second."""
+        LoopingCall(self._fail_once).start(0.12, now=False)
+
+    def _fail_once(self) -> None:
+        number = self.source.mapping_list[0].failed
+        client = (
+            f"10.3.{number % 5}.{17 + number * 7 % 90}:{40_000 + number * 37 % 9000}"
+        )
+        row = {"client": client, "retries": 2, "seconds": 0.004, "count": 1}
+        self.fail_connections([row])
+
+    def be_old(self) -> None:
+        """Show what a gateway of version 0.1.0 did: no history, and fewer fields."""
+        shape = status_json._shape
+
+        def of_then(of: Any) -> Any:
+            names, _ = shape(of)
+            kept = tuple(each for each in names if each not in NEW_FIELDS)
+            return kept, attrgetter(*kept)
+
+        setattr(status_json, "_shape", of_then)  # noqa: B010
+        routes._SHOWN.pop("/history")
+
+    def fill(self, count: int) -> None:
+        """There are so many mappings more, which are in order."""
+        for number in range(count):
+            self.source.add_mapping(f"{9000 + number}:svc-{number}", f"svc-{number}")
+
+    def map(self, name: str, fields: dict[str, Any]) -> None:
+        """One mapping is like this now."""
+        self.source.mapping_list = [
+            evolve(each, **fields) if each.name == name else each
+            for each in self.source.mapping_list
+        ]
 
     def ask(self, count: int) -> None:
         """So many more requests are over, each answered by the first upstream."""

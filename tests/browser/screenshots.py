@@ -38,6 +38,21 @@ def main(directory: Path) -> None:
             browser.size(375, 812, mobile=True)
             time.sleep(1.5)
             browser.screenshot(directory / "phone.png")
+        with MadeUp(upstreams=9, lively=True) as few:
+            browser.size(1440, 1000)
+            _alarm(few)
+            browser.open_live(few.url)
+            time.sleep(40)
+            browser.click(".unhappy:not([hidden]) summary")
+            time.sleep(1.5)
+            browser.screenshot(directory / "alarm.png")
+            few.say("fill", 40)
+            few.say("remember", 40)
+            few.say("map", "9007:svc-7", {"listening": False})
+            browser.size(1440, 900)
+            browser.open_live(few.url)
+            time.sleep(20)
+            browser.screenshot(directory / "list.png")
         with MadeUp(upstreams=12, lively=True) as many:
             browser.size(1440, 960)
             many.say("only", 500)
@@ -52,6 +67,7 @@ def _few(browser: Browser, gateway: MadeUp) -> None:
     for number in range(6):
         gateway.say("alter", f"web-{number}", "", {**serving, "weight": 10})
     gateway.say("alter", "web-3", "", {"weight": 5, "effective_weight": 5.0})
+    gateway.say("remember")
     browser.open_live(gateway.url)
     time.sleep(_A_WHILE - 15)
     failed = _standing("ejected", "3 consecutive connect failures, back in 8 s")
@@ -63,6 +79,25 @@ def _few(browser: Browser, gateway: MadeUp) -> None:
     upgrading = _standing("draining", "maintenance: upgrading to v2.4")
     gateway.say("alter", "web-5", "changed", {**upgrading, "since": time.time()})
     time.sleep(15)
+
+
+def _alarm(gateway: MadeUp) -> None:
+    """For some minutes one upstream refuses, and another one is failing."""
+    gateway.say("remember", 40)
+    for number in range(6):
+        fields = _standing("serving", "passing", 10.0) | {"weight": 10}
+        gateway.say("alter", f"web-{number}", "", fields)
+    now = time.time()
+    failing = {"last_error": "Connection refused", "last_error_at": now - 2}
+    failed = _standing("ejected", "9 consecutive connect failures, back in 40 s")
+    failed |= {"since": now - 312, "failures_per_minute": 38.0, "open": 0}
+    gateway.say("alter", "web-1", "ejected", failed | failing)
+    slow = {"failures_per_minute": 9.0, "first_byte_p50": 0.21, "first_byte_p99": 2.4}
+    gateway.say("alter", "web-2", "", slow | failing | {"last_error": "timed out"})
+    drained = _standing("draining", "drained by hand")
+    drained |= {"since": now - 95, "drain_began_with": 12, "open": 3}
+    gateway.say("alter", "web-5", "drained", drained)
+    gateway.say("break_down")
 
 
 def _some_of_many(gateway: MadeUp) -> None:

@@ -33,6 +33,27 @@ def registrar(consul: ConsulAgent) -> Iterator[Registrar]:
     registrar.clean_up()
 
 
+def test_the_link_to_consul(
+    browser: Browser,
+    consul: ConsulAgent,
+    registrar: Registrar,
+    servers: list[WebServer],
+    tmp_path: Path,
+) -> None:
+    """The link of an instance leads to the page of the real Consul about it."""
+    port, admin = free_ports(2)
+    registrar.add("linked", servers[0])
+    options = ("--consul", consul.url, "--map", f"{port}:linked", "--admin", str(admin))
+    with Gateway(tmp_path, *options):
+        browser.open_live(f"http://127.0.0.1:{admin}/")
+        browser.wait_text(".row[data-upstream]", "anna")
+        browser.click_in_row("linked-anna", ".name")
+        browser.wait_text(".details a", "See it in Consul")
+        browser.open(browser.run("return document.querySelector('.details a').href"))
+        browser.wait_text("body", "linked-anna")
+        browser.wait_text("body", "Node Name")
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_what_happens_is_seen(
     browser: Browser,

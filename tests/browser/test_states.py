@@ -82,6 +82,40 @@ def test_a_draining_gateway(browser: Browser, start: Start) -> None:
     assert "its 3 open connections" in browser.text(".banner")
 
 
+def test_the_progress_of_a_drain(browser: Browser, start: Start) -> None:
+    """How many connections were open, how many are left, since when and until when."""
+    gateway = start()
+    since = time.time() - 72
+    drain = {"since": since, "until": since + 300, "began_with": 12}
+    gateway.say("drain", {"state": "draining", "ready": False, "open": 3}, drain)
+    fields = {
+        "standing": "draining", "reason": "drained by hand", "since": since,
+        "open": 3, "drain_began_with": 12,
+    }  # fmt: skip
+    gateway.say("alter", "web-1", "", fields)
+    browser.open_live(gateway.url)
+    browser.wait_text(".banner", "3 of 12 connections left")
+    assert "(1 min 1" in browser.text(".banner")
+    browser.wait_text(".row[data-standing=draining]", "3 of 12 left, for 1 min")
+    browser.click_in_row("web-1", ".name")
+    browser.wait_text(".details", "3 of 12 left, of the connections that were open")
+
+
+def test_a_link_to_consul(browser: Browser, start: Start) -> None:
+    """Each instance has a link to Consul's page about it, unless that has none."""
+    gateway = start()
+    gateway.say("gateway", {"consul_ui": "https://consul.example.com/ui/~team"})
+    browser.open_live(gateway.url)
+    browser.wait_text(".row[data-upstream]", "web-")
+    browser.click_in_row("web-1", ".name")
+    browser.wait_text(".details a", "See it in Consul")
+    assert browser.run("return document.querySelector('.details a').href") == (
+        "https://consul.example.com/ui/~team/dc1/services/web/instances/node-01/web-1"
+    )
+    gateway.say("watches", {"state": "fixed"})
+    browser.wait("return document.querySelector('.details a').hidden")
+
+
 def test_a_gateway_that_is_not_ready(browser: Browser, start: Start) -> None:
     """With each reason."""
     gateway = start()
@@ -110,7 +144,10 @@ def test_no_instances(browser: Browser, start: Start) -> None:
     seen = browser.run(f"return {sample}.checkVisibility() && {sample}.innerText")
     assert "consul services register -name=web" in seen
     assert "Consul has no service web. One that" in browser.text(".empty p")
-    assert browser.run("return document.title") == "✕ lbconsul · no upstream serves web"
+    assert (
+        browser.run("return document.title")
+        == "✕ lbconsul · 3 mappings have no upstream"
+    )
 
 
 def test_no_upstream_serves(browser: Browser, start: Start) -> None:

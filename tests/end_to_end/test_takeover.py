@@ -1,5 +1,6 @@
 """One gateway takes over from another, and no client notices."""
 
+import json
 import os
 import random
 import signal
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -22,7 +24,7 @@ from tests.end_to_end.visits import held, visit
 from tests.support.consul_agent import ConsulAgent
 from tests.support.gateway import Gateway, StartGateway, run_to_its_end
 from tests.support.load import Address, Load, connect
-from tests.support.loopback import full_queue, receive_all
+from tests.support.loopback import PATIENCE, full_queue, receive_all
 from tests.support.ports import free_ports
 from tests.support.waiting import eventually
 from tests.support.web_server import WebServer
@@ -134,6 +136,26 @@ def test_workers(
             old.wait_until_gone()
             old = new
         assert_untouched(load)
+
+
+def test_history(gateway: StartGateway, web: str, meeting: str) -> None:
+    """The new gateway's page shows what was before the takeover, too."""
+    port, before, after = free_ports(3)
+
+    def times(admin: int) -> list[float]:
+        url = f"http://127.0.0.1:{admin}/history"
+        with urlopen(url, timeout=PATIENCE) as answer:
+            return list(json.load(answer)["times"])
+
+    told = ["--map", f"{port}:{web}", "--takeover", meeting, "--admin"]
+    old = gateway(*told, str(before))
+    eventually(lambda: times(before), "the first sample is taken")
+    known = times(before)
+    next_one(gateway, *told, str(after))
+    old.wait_until_gone()
+    assert [round(each) for each in times(after)[: len(known)]] == [
+        round(each) for each in known
+    ]
 
 
 @contextmanager

@@ -177,7 +177,7 @@ class FakeHistory:
         for place in range(KEPT):
             wave = 1 + 0.25 * math.sin(place / 23) + 0.06 * math.sin(place * 1.7)
             late = place - (KEPT - trouble)
-            bad = min(0.6, late / 40) if trouble and late >= 0 else 0.0
+            bad = min(0.25, late / 60) if trouble and late >= 0 else 0.0
             begun = level * wave
             row["connections"].append(begun)
             row["requests"].append(8 * begun * (1 - bad) if requests else None)
@@ -274,6 +274,17 @@ class FakeSource:
         """These are there, too."""
         members = self.pools.setdefault((mapping, pool), {})
         members.update((each.id, each) for each in upstreams)
+
+    def add_mapping(self, name: str, service: str, count: int = 2) -> None:
+        """One mapping more, with so many upstreams."""
+        query = f"{service},dc=dc1"
+        pools = (PoolStatus(query, bool(count), False, count),)
+        port = name.partition(":")[0]
+        self.mapping_list.append(
+            _mapping(name, f"0.0.0.0:{port}", service, "leastconn", 97, pools, "ok")
+        )
+        self.watch_list.append(_watch(query, service, "dc1", "ok", count))
+        self.add(name, 0, *(upstream(number, service) for number in range(count)))
 
     def speak_http(self) -> None:
         """The first mapping is in HTTP mode."""

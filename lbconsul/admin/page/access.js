@@ -62,6 +62,14 @@ export class Access {
     return status;
   }
 
+  /** The last hour of the mappings with these names, or of all, in steps of seconds. */
+  async history(names = [], step = 0) {
+    const query = new URLSearchParams(names.map((each) => ["mapping", each]));
+    if (step) query.set("step", step);
+    const signal = AbortSignal.timeout(PATIENCE);
+    return (await this.#ask(`history?${query}`, { signal })).json();
+  }
+
   /** The stream of what changes after the event `last`, if any, until `signal` ends it. */
   events(last, signal) {
     const headers = { accept: "text/event-stream", ...(last && { "last-event-id": last }) };

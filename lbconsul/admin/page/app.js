@@ -3,20 +3,21 @@
 import { Access } from "./access.js";
 import { Banners } from "./banners.js";
 import { Connection } from "./connection.js";
-import { arrange, element, svg } from "./dom.js";
+import { element, svg } from "./dom.js";
 import { Gateway } from "./gateway.js";
-import { Lane } from "./lane.js";
+import { Mappings } from "./mappings.js";
 import { coloursChanged, onColours } from "./palette.js";
+import { Problems } from "./problems.js";
 import { STANDINGS } from "./standing.js";
 import { Store } from "./store.js";
 import { Summary } from "./summary.js";
 import { Announcer, Timeline } from "./timeline.js";
 import { Orders, TokenDialog } from "./token.js";
+import { View } from "./view.js";
 
 const find = (id) => document.getElementById(id);
 
 class App {
-  #lanes = new Map();
   #due = false;
 
   constructor() {
@@ -27,6 +28,18 @@ class App {
     this.orders = new Orders(this.access, this.dialog, (text, bad) => this.#tell(text, bad));
     this.announcer = new Announcer(find("announcer"));
     this.summary = new Summary(document);
+    this.problems = new Problems(find("problems"));
+    this.view = new View(document, {
+      onChange: () => this.#changed(),
+      onStep: (by) => this.mappings.step(by),
+      onProblem: () => this.#nextProblem(),
+      onTheme: () => this.#nextTheme(),
+    });
+    this.mappings = new Mappings(document, this.store, this.view, {
+      onOrder: (row, verb) => this.#order(row, verb),
+      onOpen: (name) => this.connection.recall(name),
+      onAgain: () => this.#changed(),
+    });
     this.timeline = new Timeline(find("timeline"));
     this.gateway = new Gateway(document, () => find("drain").showModal());
     this.banners = new Banners(find("banners"), (text) => this.announcer.say(text), {
@@ -49,7 +62,14 @@ class App {
     find("drain-no").addEventListener("click", () => find("drain").close());
     find("notice-close").addEventListener("click", () => (find("notice").hidden = true));
     find("theme").addEventListener("click", () => this.#nextTheme());
-    onColours(() => this.#lanes.forEach((lane) => lane.repaint()));
+    onColours(() => this.mappings.repaint());
+    const follow = () => this.mappings.follow(location.hash);
+    addEventListener("hashchange", follow);
+    document.addEventListener("click", ({ target }) => {
+      // A link to the place where the address is already leads there as well.
+      if (target.closest?.("#problems a")?.hash === location.hash) follow();
+    });
+    follow();
     this.#nameTheme();
     // Ages grow while nothing is heard; that is when they matter.
     setInterval(() => {
@@ -63,7 +83,7 @@ class App {
 
   /** Show everything again with the next frame; hidden parts cost nothing. */
   #changed() {
-    this.summary.update(this.connection, this.store);
+    this.summary.update(this.connection, this.store, this.problems.all);
     if (this.#due) return;
     this.#due = true;
     requestAnimationFrame(() => {
@@ -83,32 +103,18 @@ class App {
     const now = store.now();
     find("content").hidden = false;
     find("nothing").hidden = mappings.length > 0;
-    this.#showLanes(mappings, phase === "lost" ? gateway.now : now);
+    const shownAt = phase === "lost" ? gateway.now : now;
+    this.problems.update(this.mappings.update(this.store.status, shownAt));
     if (!this.shown) performance.mark("shown");
     this.shown = true;
     this.timeline.update(store.events);
     this.gateway.update(gateway, now);
   }
 
-  #showLanes(mappings, now) {
-    const shown = new Map();
-    for (const mapping of mappings) {
-      const { name } = mapping;
-      const lane = this.#lanes.get(name) ?? this.#newLane(name);
-      lane.update(mapping, now);
-      shown.set(name, lane);
-    }
-    this.#lanes = shown;
-    arrange(find("lanes"), [...shown.values()].map((lane) => lane.node));
-  }
-
-  #newLane(name) {
-    return new Lane(
-      this.store,
-      name,
-      (row, verb) => this.#order(row, verb),
-      () => this.#changed(),
-    );
+  #nextProblem() {
+    const links = [...find("problems").querySelectorAll("a")];
+    const next = links[links.indexOf(document.activeElement) + 1] ?? links[0];
+    next?.focus();
   }
 
   async #order(row, verb) {

@@ -2,7 +2,7 @@
 
 import { Attribute, Words, arrange, element } from "./dom.js";
 import { certificateTrouble } from "./certificates.js";
-import { clock, plural, span } from "./format.js";
+import { clock, count, plural, span } from "./format.js";
 
 export class Banners {
   #shown = new Map();
@@ -62,7 +62,7 @@ function bannersOf(connection, store) {
     const { gateway, watches, mappings } = store.status;
     const now = store.now();
     found.push(consulBanner(watches, now));
-    found.push(drainBanner(gateway));
+    found.push(drainBanner(gateway, now));
     found.push(readyBanner(gateway));
     found.push(snapshotBanner(watches, now));
     found.push(certificateBanner(mappings));
@@ -133,13 +133,17 @@ function named(services) {
   return names.length ? `${names.join(", ")} and ${last}` : last;
 }
 
-function drainBanner({ state, open }) {
+function drainBanner({ state, open, drain }, now) {
   if (state !== "draining") return null;
+  const text = `It accepts no new clients, and ends when its ${plural(open, "open connection")} have ended.`;
+  const banner = { name: "draining", level: "warn", title: "This gateway is draining", text };
+  if (!drain) return banner;
+  const { since, until, began_with: begun } = drain;
   return {
-    name: "draining",
-    level: "warn",
-    title: "This gateway is draining",
-    text: `It accepts no new clients, and ends when its ${plural(open, "open connection")} have ended.`,
+    ...banner,
+    title: `This gateway is draining, since ${clock(since)} (${span(now - since)}):` +
+      ` ${count(open)} of ${plural(Math.max(open, begun), "connection")} left`,
+    text: `${text} What is open at ${clock(until)} is closed then.`,
   };
 }
 

@@ -1,16 +1,25 @@
-// The last five minutes of a mapping: requests, new connections and bytes a second, with
-// a line where something changed.
+// What a mapping did lately: requests, new connections and bytes a second, and what went
+// wrong, with a line where something changed.
 
-import { Words, element } from "./dom.js";
+import { Attribute, Words, element } from "./dom.js";
 import { bytes, clock, count, rate } from "./format.js";
 import { colour, onColours } from "./palette.js";
 import { niceCeiling } from "./canvas.js";
+import { hourly, joined } from "./hour.js";
 
 const { uPlot } = window;
 const HEIGHT = 108;
-/** Of so many seconds at least, and at most. */
+/** What a chart can be of: seconds, by name. */
+export const SPANS = { "5 min": 300, "15 min": 900, "1 h": 3600 };
+/** By the second is no chart of a longer time. */
+const SHORT = 300;
+/** Of so many seconds at least. */
 const SHORTEST = 60;
-const LONGEST = 300;
+
+const DRAWN = ["connections", "sent", "received", "requests", "failed"];
+const FAILED = 1 + DRAWN.indexOf("failed");
+const MINUTES = uPlot.fmtDate("{HH}:{mm}");
+const SECONDS = uPlot.fmtDate("{HH}:{mm}:{ss}");
 
 /** The colour of what changed, where it is neither good nor bad news. */
 const OTHER_NEWS = "line";
@@ -25,29 +34,37 @@ export class Chart {
   #now = 0;
   #begin = 0;
   #events = [];
-  #data = [[], [], [], [], []];
+  #data = [[], ...DRAWN.map(() => [])];
+  #span = 3600;
 
-  constructor(title) {
+  /** `name` is that of the mapping. */
+  constructor(name) {
+    this.name = name;
     this.pointed = new Words();
     this.readout = element("p", { class: "readout", hidden: true }, this.pointed.node);
     this.node = element(
       "div",
-      { class: "chart", role: "img", "aria-label": title },
+      { class: "chart", role: "img" },
       this.readout,
     );
+    this.label = new Attribute(this.node, "aria-label");
     this.observer = new ResizeObserver(([entry]) => this.#fit(entry.contentRect.width));
     this.observer.observe(this.node);
     onColours(() => this.#plot?.redraw(false, true));
   }
 
-  /** `events` are those that are to be marked. */
-  update(history, events, now) {
+  /** `events` are those that are to be marked; `span` is the name of one. */
+  update(hour, live, events, span, now) {
     this.#now = now;
-    const known = now - (history.times[0] ?? now);
-    this.#begin = now - Math.min(LONGEST, Math.max(SHORTEST, known));
+    this.#span = SPANS[span];
+    const isYoung = !(hour.times.length > 1 && now - hour.times[0] > SHORT);
+    const isShort = this.#span <= SHORT || isYoung;
+    this.#data = isShort ? joined(hour, live, DRAWN) : hourly(hour, DRAWN);
+    this.#data[FAILED] = withoutNothing(this.#data[FAILED]);
+    const known = now - (this.#data[0][0] ?? now);
+    this.#begin = now - Math.min(this.#span, Math.max(SHORTEST, known));
     this.#events = events;
-    const { times, connections, sent, received, requests } = history;
-    this.#data = [times, connections, sent, received, requests];
+    this.label.set(`New connections and bytes of ${this.name}, and what failed, in the last ${span}`);
     this.#plot?.setData(this.#data);
   }
 
@@ -86,7 +103,7 @@ export class Chart {
         bytes: { range: fromZero(1000) },
       },
       axes: [
-        axis({ size: 22, gap: 6, space: 90, values: "{HH}:{mm}:{ss}" }),
+        axis({ size: 22, gap: 6, space: 90, values: (_, splits) => this.#clocks(splits) }),
         axis({
           ...scaleOf("connections", (each) => (Number.isInteger(each) ? count(each) : rate(each)), 44),
           grid: { show: true, stroke: () => colour("line"), width: 1 },
@@ -99,6 +116,7 @@ export class Chart {
         line("bytes", "bytes"),
         line("bytes", "bytes", { dash: [2, 3] }),
         line("requests", "connections"),
+        line("failed", "connections", { width: 2, fill: () => colour("failed-paper") }),
       ],
       hooks: {
         drawClear: [(plot) => this.#mark(plot)],
@@ -107,14 +125,20 @@ export class Chart {
     };
   }
 
+  #clocks(splits) {
+    const inWords = this.#now - this.#begin > SHORT ? MINUTES : SECONDS;
+    return splits.map((each) => inWords(new Date(1000 * each)));
+  }
+
   #point(place) {
-    const [times, connections, sent, received, requests] = this.#data;
+    const [times, connections, sent, received, requests, failed] = this.#data;
     const known = typeof connections[place] === "number";
     this.readout.hidden = !known;
     if (!known) return;
     const begun = typeof requests[place] === "number" ? ` ${rate(requests[place])} requests,` : "";
     this.pointed.set(
       `${clock(times[place])}:${begun} ${rate(connections[place])} new,` +
+        `${failed[place] ? ` ${rate(failed[place])} failed,` : ""}` +
         ` ${bytes(sent[place])} to and ${bytes(received[place])} from clients`,
     );
   }
@@ -136,6 +160,13 @@ export class Chart {
     }
     context.restore();
   }
+}
+
+/** Null instead of nothing, but beside something: a line at the ground says little. */
+function withoutNothing(values) {
+  return values.map((each, place) =>
+    each || values[place - 1] || values[place + 1] ? each : null,
+  );
 }
 
 /** From nothing up to a round number, and to `least` at least. */

@@ -3,6 +3,9 @@
 import { Refused } from "./access.js";
 import { readEvents } from "./sse.js";
 
+/** Of more mappings than this, which are a list, there are curves in long steps. */
+export const FEW = 6;
+const LONG_STEP = 60;
 const POLL_EVERY = 2000;
 /** After a stream that failed or was silent, poll for so long. */
 const NO_STREAM_FOR = 15_000;
@@ -77,6 +80,19 @@ export class Connection extends EventTarget {
   async #refresh() {
     this.store.replace(await this.#ask());
     this.#changed();
+    if (this.store.lacksHours) this.recall();
+  }
+
+  /** Ask what was before: of all mappings, if they are few or in long steps, or of one. */
+  async recall(name = null) {
+    const { mappings } = this.store.status;
+    const step = name === null && mappings.length > FEW ? LONG_STEP : 0;
+    try {
+      this.store.loadHours(await this.access.history(name === null ? [] : [name], step));
+      this.#changed();
+    } catch {
+      // The charts begin now; it is asked for again when the connection was lost.
+    }
   }
 
   async #ask() {

@@ -1,9 +1,9 @@
 // All that is known about an upstream, in a row below its own.
 
-import { Words, element } from "./dom.js";
+import { Attribute, Words, element } from "./dom.js";
 import { bytes, clock, count, latency, rate, span } from "./format.js";
 import { classesInWords } from "./requests.js";
-import { standingOf } from "./standing.js";
+import { drainInWords, standingOf } from "./standing.js";
 
 /** `columns` is how many its table has. */
 export class Details {
@@ -17,22 +17,32 @@ export class Details {
       "Eject",
       element("span", { class: "unseen" }, ` ${upstream.service_id}`),
     );
+    this.link = element("a", { target: "_blank", rel: "noopener noreferrer", hidden: true },
+      "See it in Consul", element("span", { class: "unseen" }, `: ${upstream.service_id}`));
+    this.href = new Attribute(this.link, "href");
     const hint = "ejects it for a while, as if it had failed";
     this.node = element(
       "div",
       { class: "row details", role: "row" },
       element("div", { role: "cell", class: "cell", "aria-colspan": columns },
         this.list,
+        this.link,
         element("p", {}, eject, element("span", { class: "hint" }, hint))),
     );
   }
 
-  update(upstream, now) {
+  /** `scale` is what its pool has in common, as of a row. */
+  update(upstream, { linkOf, now }) {
     const { standing } = upstream;
+    const link = linkOf(upstream);
+    this.href.set(link);
+    this.link.hidden = link === null;
     const since = `${clock(upstream.since)} (${span(now - upstream.since)})`;
     this.#set("Standing", `${standing}: ${standingOf(standing).means}`);
     this.#set("Why", upstream.reason || "–");
     this.#set("Since", since);
+    const left = drainInWords(upstream);
+    if (left) this.#set("Drain", `${left}, of the connections that were open`);
     this.#set("Address", upstream.address);
     this.#set("Node", `${upstream.node} in ${upstream.datacenter}`);
     this.#set("Service id", upstream.service_id);

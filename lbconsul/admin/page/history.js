@@ -18,16 +18,18 @@ export class History {
     this.sent = [];
     /** All null, unless it is about HTTP. */
     this.requests = [];
+    /** What went wrong; all null if the gateway does not count that. */
+    this.failed = [];
   }
 
-  /** The counters stood like this at `now`. */
-  add(now, connections, received, sent, requests = null) {
+  /** The counters stood like this at `now`; returns whether there are new rates. */
+  add(now, connections, received, sent, requests = null, failed = null) {
     const before = this.#last;
-    if (before !== null && Math.abs(now - before.now) < TOO_CLOSE) return;
+    if (before !== null && Math.abs(now - before.now) < TOO_CLOSE) return false;
     // The gateway's clock was set back: what was before has no place any more.
     if (before !== null && now < before.now) this.#clear();
-    this.#last = { now, connections, received, sent, requests };
-    if (before === null) return;
+    this.#last = { now, connections, received, sent, requests, failed };
+    if (before === null) return false;
     const passed = now - before.now;
     // A counter that shrank is one of another life of the gateway.
     const known = passed > 0 && passed < GAP && connections >= before.connections;
@@ -36,9 +38,11 @@ export class History {
     this.connections.push(rate(connections, before.connections));
     this.received.push(rate(received, before.received));
     this.sent.push(rate(sent, before.sent));
-    const isHTTP = requests !== null && before.requests !== null;
-    this.requests.push(isHTTP ? rate(requests, before.requests) : null);
+    const some = (to, from) => (to !== null && from !== null ? rate(to, from) : null);
+    this.requests.push(some(requests, before.requests));
+    this.failed.push(some(failed, before.failed));
     if (this.times.length > this.length) this.#forget();
+    return true;
   }
 
   #clear() {
@@ -50,7 +54,17 @@ export class History {
   }
 
   get #columns() {
-    return [this.times, this.connections, this.received, this.sent, this.requests];
+    const { times, connections, received, sent, requests, failed } = this;
+    return [times, connections, received, sent, requests, failed];
+  }
+
+  /** The rates of now, null while unknown. */
+  get known() {
+    const { connections, received, sent, requests, failed } = this;
+    const columns = { connections, received, sent, requests, failed };
+    return Object.fromEntries(
+      Object.entries(columns).map(([name, column]) => [name, column.at(-1) ?? null]),
+    );
   }
 
   /** The rates of now, zero while unknown. */
@@ -59,7 +73,8 @@ export class History {
     const received = this.received.at(-1) ?? 0;
     const sent = this.sent.at(-1) ?? 0;
     const requests = this.requests.at(-1) ?? 0;
-    return { connections, received, sent, requests, bytes: received + sent };
+    const failed = this.failed.at(-1) ?? 0;
+    return { connections, received, sent, requests, failed, bytes: received + sent };
   }
 
   /** The highest rates that are remembered. */

@@ -5,6 +5,7 @@ import { Chart } from "./chart.js";
 import { Attribute, Words, arrange, element } from "./dom.js";
 import { bytes, count, rate } from "./format.js";
 import { History } from "./history.js";
+import { lastMinute } from "./hour.js";
 import { Pool } from "./pool.js";
 import { requestsLine } from "./requests.js";
 import { unhappyConnections, unhappyRequests } from "./unhappy.js";
@@ -15,8 +16,10 @@ export class Lane {
   #pools = new Map();
   #figures = new Map();
 
-  constructor(store, name, onOrder, onAgain) {
+  /** `view.span` is the name of the time that its chart is of. */
+  constructor(store, name, view, onOrder, onAgain) {
     this.store = store;
+    this.view = view;
     this.name = name;
     this.onOrder = onOrder;
     this.onAgain = onAgain;
@@ -28,7 +31,7 @@ export class Lane {
     this.requests = new Words();
     this.unhappy = unhappyRequests();
     this.unhappyConnections = unhappyConnections();
-    this.chart = new Chart(`New connections and bytes of ${name} in the last five minutes`);
+    this.chart = new Chart(name);
     this.figures = element("dl", { class: "figures" });
     this.pools = element("div", { class: "pools" });
     this.node = element(
@@ -37,7 +40,7 @@ export class Lane {
       element(
         "header",
         {},
-        element("h2", {},
+        this.heading = element("h2", { tabindex: "-1" },
           element("span", { class: "listen" }, this.listen.node),
           element("span", { class: "arrow", "aria-label": "to" }, "→"),
           element("span", { class: "service" }, this.service.node)),
@@ -68,12 +71,20 @@ export class Lane {
     this.#showFigures(mapping);
     const queries = new Set(mapping.pools.map((pool) => pool.query));
     const events = this.store.events.filter((each) => queries.has(each.query));
-    this.chart.update(this.history, events, now);
+    this.chart.update(this.store.hour(this.name), this.history, events, this.view.span, now);
     this.#showPools(mapping, now);
   }
 
   repaint() {
     for (const pool of this.#pools.values()) pool.repaint();
+  }
+
+  /** Go to an upstream, or to the lane itself. */
+  reveal(upstream) {
+    const found = [...this.#pools.values()].find((each) => each.has(upstream));
+    if (found) return found.reveal(upstream);
+    this.node.scrollIntoView({ block: "start" });
+    this.heading.focus({ preventScroll: true });
   }
 
   get history() {
@@ -89,6 +100,9 @@ export class Lane {
     this.#figure("received", "a second from clients", bytes(received));
     this.#figure("queued", "waiting", count(mapping.queued));
     this.#figures.get("queued").node.hidden = mapping.queued === 0;
+    const failed = lastMinute(this.store.hour(this.name), this.history, "failed");
+    this.#figure("failed", "failed, last minute", count(Math.round(failed)));
+    this.#figures.get("failed").node.hidden = failed < 0.5;
   }
 
   #figure(name, label, text) {

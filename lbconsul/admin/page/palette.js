@@ -2,6 +2,7 @@
 
 const NAMES = [
   "ink", "muted", "line", "edge", "surface", "connections", "requests", "bytes",
+  "failed", "failed-paper",
   "serving", "warming", "draining", "ejected", "suspect",
 ];
 

@@ -81,6 +81,7 @@ export class Pool {
     this.watch.update(watch, pool, now);
     this.empty.update(pool, watch, mapping);
     this.#measure(upstreams, pool.used, now);
+    this.#scale.linkOf = this.#linksOf(watch, pool.service || mapping.service);
     this.#arrangeFor(upstreams.length > ROOMY);
     this.#keepRows(upstreams);
     this.#sortIfDue(upstreams);
@@ -137,6 +138,16 @@ export class Pool {
       moved: niceCeiling(moved),
       fairOf: ({ standing, effective_weight: own }) =>
         share !== null && serves(standing) ? share * own : null,
+    };
+  }
+
+  /** Where an upstream stands in Consul's own page; null if that is not known. */
+  #linksOf(watch, service) {
+    const { consul_ui: base } = this.store.status.gateway;
+    if (!base || watch?.state === "fixed" || isElsewhere(base)) return () => null;
+    return ({ datacenter, node, service_id: id }) => {
+      const parts = [datacenter, "services", service, "instances", node, id];
+      return [base, ...parts.map(encodeURIComponent)].join("/");
     };
   }
 
@@ -299,11 +310,36 @@ export class Pool {
     }
   }
 
+  has(id) {
+    return this.#rows.has(id);
+  }
+
+  /** Go to the row of an upstream, with all that is known about it. */
+  reveal(id) {
+    if (!this.#order.includes(id)) {
+      // It is hidden, or beyond the first ones.
+      this.#hidden = new Set();
+      this.#search = "";
+      this.#limit = Infinity;
+      this.#orderedBy = "";
+      this.onAgain();
+    }
+    const row = this.#rows.get(id);
+    if (!row.isOpen) row.toggle();
+    this.#reveal(row.upstream);
+  }
+
   #reveal(upstream) {
     const { name } = this.#rows.get(upstream.id);
     name.scrollIntoView({ block: "center" });
     name.focus({ preventScroll: true });
   }
+}
+
+/** Whether an address is one of the gateway's machine, and this page is on another. */
+function isElsewhere(url) {
+  const isHere = (host) => /^(localhost|.*\.localhost|127(\.\d+){3}|\[::1\])$/.test(host);
+  return isHere(new URL(url).hostname) && !isHere(location.hostname);
 }
 
 function poolInWords({ query, used, fallback }) {

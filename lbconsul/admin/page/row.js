@@ -5,7 +5,7 @@ import { Details } from "./details.js";
 import { Attribute, StyleValue, Words, element, svg } from "./dom.js";
 import { bytes, count, latency, rate, shortSpan } from "./format.js";
 import { Sparkline } from "./sparkline.js";
-import { serves, standingOf } from "./standing.js";
+import { drainInWords, serves, standingOf } from "./standing.js";
 
 const SAMPLES = 60;
 /** For how long a row is tinted whose standing has changed, in milliseconds. */
@@ -122,14 +122,16 @@ export class Row {
     this.weight.set(weightInWords(upstream));
     this.why.set(upstream.reason);
     this.title.set(upstream.reason || null);
-    this.since.set(shortSpan(scale.now - upstream.since));
+    const since = shortSpan(scale.now - upstream.since);
+    const left = drainInWords(upstream);
+    this.since.set(left ? `${left}, for ${since}` : since);
     this.#showFailures(upstream);
     const fair = scale.fairOf(upstream);
     this.part.set((upstream.open / scale.top).toFixed(3));
     this.flow.set(`${(1.5 + 5.5 * (upstream.open / scale.top)).toFixed(1)}px`);
     this.unfair.set(fair === null);
     if (fair !== null) this.fair.set(Math.min(1, fair / scale.top).toFixed(3));
-    this.#details?.update(upstream, scale.now);
+    this.#details?.update(upstream, scale);
   }
 
   /** Draw its sparklines; worth it only while it can be seen. */
@@ -153,6 +155,10 @@ export class Row {
       this.#details = null;
     }
     this.name.setAttribute("aria-expanded", String(this.#details !== null));
+  }
+
+  get isOpen() {
+    return this.#details !== null;
   }
 
   /** The rows of the table that it takes. */

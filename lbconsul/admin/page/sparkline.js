@@ -19,20 +19,29 @@ export class Sparkline {
     this.length = length;
   }
 
-  /** `values` in the order of time, null where unknown; `top` is full height. */
-  draw(values, top) {
+  /**
+   * `values` in the order of time, null where unknown; `top` is full height.  Over them
+   * goes what failed, if anything did.
+   */
+  draw(values, top, failed = []) {
     const { context } = prepared(this.node, WIDTH, HEIGHT);
     const places = Math.min(this.length, Math.max(FEWEST, values.length));
     const step = WIDTH / (places - 1);
     const first = places - values.length;
     const y = (value) => HEIGHT - 1.5 - (value / top) * (HEIGHT - 3);
-    context.strokeStyle = colour(this.ink);
     context.lineWidth = 1.25;
     context.lineJoin = "round";
+    this.#line(context, colour(this.ink), values, (place) => (first + place) * step, y);
+    if (failed.some((each) => each > 0))
+      this.#line(context, colour("failed"), failed, (place) => (first + place) * step, y);
+  }
+
+  #line(context, ink, values, xOf, y) {
+    context.strokeStyle = ink;
     context.beginPath();
     let drawing = false;
     values.forEach((value, place) => {
-      const x = (first + place) * step;
+      const x = xOf(place);
       if (value === null) drawing = false;
       else if (drawing) context.lineTo(x, y(value));
       else {

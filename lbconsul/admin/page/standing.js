@@ -1,5 +1,7 @@
 // What an upstream may get, told by shape, colour and word alike.
 
+import { count } from "./format.js";
+
 /** Paths in a square of 16: told apart in black and white, and at 10 pixels. */
 export const STANDINGS = {
   serving: {
@@ -40,3 +42,8 @@ export const standingOf = (name) => STANDINGS[name] ?? UNKNOWN;
 
 /** Whether new connections may go there. */
 export const serves = (standing) => standing === "serving" || standing === "warming";
+
+/** How far its drain has come; empty if there is nothing to tell. */
+export function drainInWords({ drain_began_with: begun, open }) {
+  return begun ? `${count(open)} of ${count(Math.max(begun, open))} left` : "";
+}

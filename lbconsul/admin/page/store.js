@@ -6,12 +6,16 @@
 // is shown in its place until the stream has caught up with it.
 
 import { History } from "./history.js";
+import { Hour } from "./hour.js";
 import { Picture, keyOf } from "./picture.js";
 import { requestsOf } from "./requests.js";
 
 const UPSTREAM_SAMPLES = 60;
 const MAPPING_SAMPLES = 300;
 const EVENTS_KEPT = 300;
+
+/** After so long without figures the gateway is asked for what was meanwhile. */
+const AWAY = 30;
 
 /** Times further apart than this, in seconds, are those of a clock that was set. */
 const CLOCK_WAS_SET = 60;
@@ -34,6 +38,10 @@ export class Store {
   #begins = false;
   #skew = 0;
   #histories = new Map();
+  #hours = new Map();
+  /** Since when the gateway runs whose hours they are, and when they were added to. */
+  #hoursOf = null;
+  #sampled = 0;
 
   /** What is to be shown, as `/status` has it; null before the first. */
   get status() {
@@ -49,8 +57,34 @@ export class Store {
     this.#sampleUpstreams();
     this.#sampleMappings();
     const { mappings, upstreams } = this.#streamed;
+    for (const name of this.#hours.keys()) if (!mappings.has(name)) this.#hours.delete(name);
     for (const key of this.#histories.keys())
       if (!mappings.has(key) && !upstreams.has(key)) this.#histories.delete(key);
+  }
+
+  /** Whether what was before is not known: the page is new, or was away for a while. */
+  get lacksHours() {
+    const { gateway, mappings } = this.#streamed.status;
+    // An older gateway, which keeps none, does not count what fails either.
+    const has = mappings.some((each) => "failed" in each);
+    const isOther = this.#hoursOf !== gateway.started;
+    return has && (isOther || gateway.now - this.#sampled > AWAY);
+  }
+
+  /** What the gateway has kept of some mappings. */
+  loadHours({ step, times, mappings }) {
+    this.#hoursOf = this.#streamed.status.gateway.started;
+    for (const row of mappings) this.hour(row.name).load(step, times, row);
+  }
+
+  /** The last hour of a mapping. */
+  hour(name) {
+    let hour = this.#hours.get(name);
+    if (hour === undefined) {
+      hour = new Hour();
+      this.#hours.set(name, hour);
+    }
+    return hour;
   }
 
   /** All there is, while the stream is followed: it has yet to tell some of it. */
@@ -135,10 +169,15 @@ export class Store {
   }
 
   #sampleMappings() {
-    this.#sample(this.#streamed.mappings, (row) => row.accepted, MAPPING_SAMPLES);
+    const { now, mappings } = this.#streamed;
+    this.#sample(mappings, (row) => row.accepted, MAPPING_SAMPLES, (name, row, history) =>
+      this.hour(name).add(now, { ...history.known, open: row.open }),
+    );
+    this.#sampled = now;
   }
 
-  #sample(rows, begun, length) {
+  /** `onRates` is told of each row that has new rates. */
+  #sample(rows, begun, length, onRates = () => {}) {
     const { now } = this.#streamed;
     for (const [key, row] of rows) {
       let history = this.#histories.get(key);
@@ -147,7 +186,8 @@ export class Store {
         this.#histories.set(key, history);
       }
       const { bytes_received: received, bytes_sent: sent } = row;
-      history.add(now, begun(row), received, sent, requestsOf(row));
+      const counts = [begun(row), received, sent, requestsOf(row), row.failed ?? null];
+      if (history.add(now, ...counts)) onRates(key, row, history);
     }
   }
 }

@@ -3,6 +3,7 @@
 import { Attribute, Words, element } from "./dom.js";
 import { certificateTrouble } from "./certificates.js";
 import { bytes, count, rate, span } from "./format.js";
+import { hasUpstream } from "./problems.js";
 import { serves } from "./standing.js";
 
 /** How the page is in touch, by phase. */
@@ -31,10 +32,11 @@ export class Summary {
     this.list = root.querySelector("#figures");
   }
 
-  update(connection, store) {
+  /** `problems` are the worst first. */
+  update(connection, store, problems) {
     this.phaseWords.set(PHASES[connection.phase]);
     this.phaseName.set(connection.phase);
-    const { level, words, sign } = verdict(connection, store);
+    const { level, words, sign } = verdict(connection, store, problems);
     this.stateWords.set(words);
     this.level.set(level);
     const title = words === "all well" ? `${sign} lbconsul` : `${sign} lbconsul · ${words}`;
@@ -89,15 +91,8 @@ function tally(mappings) {
   return { serving, all: standings.size };
 }
 
-/** Whether new connections have somewhere to go; without a service they need none. */
-function hasUpstream({ service, pools }) {
-  return !service || pools.some(({ used, upstreams }) =>
-    used && upstreams.some((each) => serves(each.standing)),
-  );
-}
-
 /** What is the worst there is to be said: `{level, words, sign}`. */
-function verdict({ phase }, store) {
+function verdict({ phase }, store, problems) {
   if (phase === "lost") return { level: "bad", words: "connection lost", sign: "○" };
   if (phase === "refused") return { level: "bad", words: "token wanted", sign: "○" };
   if (store.status === null) return { level: "none", words: "connecting", sign: "○" };
@@ -108,8 +103,13 @@ function verdict({ phase }, store) {
     return { level: "warn", words: gateway.state, sign: "▲" };
   if (!gateway.ready) return { level: "warn", words: "not ready", sign: "▲" };
   const alone = mappings.filter((each) => !hasUpstream(each));
-  if (alone.length > 0)
-    return { level: "bad", words: `no upstream serves ${alone[0].service}`, sign: "✕" };
+  if (alone.length > 0) {
+    const [{ service }] = alone;
+    const words = alone.length > 1 ? `${alone.length} mappings have no upstream` : `no upstream serves ${service}`;
+    return { level: "bad", words, sign: "✕" };
+  }
+  const failing = problems.find(({ fails, level }) => fails && level === "bad");
+  if (failing) return { level: "bad", words: `${failing.mapping} fails`, sign: "✕" };
   const trouble = certificateTrouble(mappings);
   if (trouble !== null)
     return { level: trouble.level, words: "certificates", sign: trouble.level === "bad" ? "✕" : "▲" };
