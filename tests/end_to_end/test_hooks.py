@@ -13,7 +13,7 @@ from tests.end_to_end.visits import name_in
 from tests.support.binaries import REPOSITORY
 from tests.support.consul_agent import ConsulAgent
 from tests.support.gateway import Gateway
-from tests.support.loopback import PATIENCE, was_reset
+from tests.support.loopback import PATIENCE, is_refused
 from tests.support.ports import free_ports
 from tests.support.waiting import eventually
 
@@ -94,7 +94,7 @@ def test_tenants_and_audit(stage: Stage, consul: ConsulAgent, tmp_path: Path) ->
     with ExitStack() as held:
         one, _ = (held.enter_context(_client(port)) for _ in range(2))
         assert _ask(one) == stage.servers[0].name
-        assert was_reset(held.enter_context(_client(port)))
+        assert is_refused(lambda: _client(port))
         denied = 'PR error="denied by few:Two: 127.0.0.1 has 2 connections"'
         gateway.wait_for(denied)
         with _client(port, "127.0.0.9") as other:

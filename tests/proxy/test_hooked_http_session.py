@@ -7,7 +7,7 @@ from twisted.logger import capturedLogs, formatEvent
 
 from lbconsul import Deny, Prefer
 from tests.support.http_stage import GET, OK, HTTPStage, exchange
-from tests.support.loopback import was_reset
+from tests.support.loopback import is_refused
 from tests.support.own_hooks import HOOKS, OwnHooks
 from tests.support.waiting import eventually
 
@@ -52,8 +52,7 @@ def test_deny(hooks: OwnHooks) -> None:
     """A denied client is reset before its request is read, and has a line of log."""
     hooks.decide = lambda client: Deny("not today")
     with HTTPStage(hooks=(HOOKS.name,)) as stage, capturedLogs() as events:
-        client = stage.client()
-        assert was_reset(client.sock)
+        assert is_refused(stage.proxy.connect)
         eventually(lambda: stage.proxy.open() == 0, "it is over")
         said = [formatEvent(each) or "" for each in events]
     assert [each for each in said if "PR" in each and "denied by" in each]

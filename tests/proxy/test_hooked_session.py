@@ -11,6 +11,7 @@ from lbconsul.net.proxy_v2 import build_v2
 from lbconsul.proxy.hooked_session import client_of
 from tests.support.loopback import (
     accept,
+    is_refused,
     listening,
     receive,
     receive_all,
@@ -131,7 +132,7 @@ def test_deny(hooks: OwnHooks) -> None:
     hooks.decide = lambda client: Deny("not today")
     with Stage() as stage:
         with capturedLogs() as events:
-            assert was_reset(stage.proxy.connect())
+            assert is_refused(stage.proxy.connect)
             stage.proxy.wait_until_open(0)
         [line] = [formatEvent(each) or "" for each in events if "termination" in each]
         assert line.endswith(f' retries=0 PR error="denied by {HOOKS.name}: not today"')

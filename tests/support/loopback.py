@@ -4,7 +4,7 @@ import os
 import resource
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 #: The longest that anything on loopback may take, in seconds.
@@ -61,6 +61,15 @@ def was_reset(sock: socket.socket) -> bool:
     except ConnectionResetError:
         return True
     return False
+
+
+def is_refused(connect: Callable[[], socket.socket]) -> bool:
+    """Whether a client is reset as soon as it is accepted, which it may see at once."""
+    try:
+        with connect() as sock:
+            return was_reset(sock)
+    except ConnectionResetError:
+        return True
 
 
 def receive(sock: socket.socket, size: int) -> bytes:
