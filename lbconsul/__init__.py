@@ -41,6 +41,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from lbconsul.admin.status_model import Event
     from lbconsul.balance.custom_policy import Policy
     from lbconsul.balance.upstream_view import UpstreamView
     from lbconsul.config.build import configure
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     )
     from lbconsul.errors import (
         CannotListen,
+        CannotOrder,
         CannotReload,
         ConfigError,
         LBConsulError,
@@ -82,6 +84,7 @@ __all__ = [
     "TLS",
     "Allow",
     "CannotListen",
+    "CannotOrder",
     "CannotReload",
     "Client",
     "Config",
@@ -90,6 +93,7 @@ __all__ = [
     "Deny",
     "Drain",
     "Ejection",
+    "Event",
     "Gateway",
     "Hooks",
     "LBConsulError",
@@ -117,11 +121,13 @@ _HOMES = {
     "__version__": "version",
     "Allow": "extensions.hook_values",
     "CannotListen": "errors",
+    "CannotOrder": "errors",
     "CannotReload": "errors",
     "Client": "extensions.hook_values",
     "ConfigError": "errors",
     "Connection": "extensions.hook_values",
     "Deny": "extensions.hook_values",
+    "Event": "admin.status_model",
     "Gateway": "service",
     "Hooks": "extensions.hooks",
     "LBConsulError": "errors",

@@ -6,7 +6,7 @@ from collections.abc import Mapping as AbstractMapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHostnameResolver
@@ -21,7 +21,7 @@ from lbconsul.balance.events import (
     RegistryEvent,
     events_of,
 )
-from lbconsul.balance.instance import Instance
+from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.config.consul import ConsulConfig
@@ -30,6 +30,7 @@ from lbconsul.config.model import Config, Mapping, rows
 from lbconsul.consul.addresses import from_state, to_state
 from lbconsul.consul.client import ConsulClient, consul_client
 from lbconsul.consul.resolver import HostResolver
+from lbconsul.errors import ConfigError
 from lbconsul.gateway.admin import AdminService
 from lbconsul.gateway.availability import Availability, is_answered
 from lbconsul.gateway.certificates import Certificates
@@ -54,7 +55,9 @@ from lbconsul.takeover.coordinator import TakeoverCoordinator
 from lbconsul.takeover.inherited import InheritedSockets
 
 if TYPE_CHECKING:
+    from lbconsul.admin.status_model import Event
     from lbconsul.dev.service import DevCatalog
+    from lbconsul.gateway.embedding import GatewayCollector
 
 
 @define(eq=False, repr=False)
@@ -290,6 +293,22 @@ class Gateway(MultiService):
             self.registrations.learn()
         self._know(mapping)
 
+    def unlisten(self, mapping: Mapping) -> None:
+        """Serve no new clients at the address of a mapping, and close its socket.
+
+        Open connections have the drain timeout to end.  The configuration is, from now
+        on, that of the mappings that are left.
+
+        :raises CannotReload: the gateway does not run yet, or is shutting down.
+        :raises ConfigError: nothing is served at this address.
+        """
+        self._reloader.finish()
+        served = [each.mapping for each in self.data_plane.sockets]
+        left = [each for each in served if each.listen != mapping.listen]
+        if len(left) == len(served):
+            raise ConfigError(f"{mapping}: its address is not one that is listened on")
+        self.reload(evolve(self.config, mappings=tuple(left)))
+
     def proxy_factory(self, mapping: Mapping) -> ProxyFactory:
         """A factory for a mapping whose clients the caller's endpoint accepts.
 
@@ -374,6 +393,52 @@ class Gateway(MultiService):
     def start_serving(self) -> None:
         """Called by the takeover coordinator: start to serve."""
         self.data_plane.setServiceParent(self)
+
+    def status(self) -> dict[str, Any]:
+        """The document that ``/status`` is, as a dictionary."""
+        from lbconsul.gateway.embedding import status_document
+
+        return status_document(self._admin.source())
+
+    def subscribe(self, observer: "Callable[[Event], object]") -> Callable[[], None]:
+        """Call `observer` with each event from now on; the result ends that."""
+        from lbconsul.gateway.embedding import subscribe
+
+        return subscribe(self._admin.events, observer)
+
+    @property
+    def collector(self) -> "GatewayCollector":
+        """The metrics, to be registered with a registry of prometheus_client."""
+        from lbconsul.gateway.embedding import GatewayCollector
+
+        return GatewayCollector(self._reactor, self._admin.source())
+
+    def drain_upstream(self, upstream: str) -> bool:
+        """Give an upstream, by its id in the status, no new connections.
+
+        Returns whether it exists.
+
+        :raises CannotOrder: a takeover is in progress, or too many are drained.
+        :raises ValueError: the text is no id.
+        """
+        return self.operations.drain(Identity.parse(upstream))
+
+    def undrain(self, upstream: str) -> bool:
+        """End that; returns whether the upstream exists, or existed.
+
+        :raises CannotOrder: a takeover is in progress.
+        :raises ValueError: the text is no id.
+        """
+        return self.operations.undrain(Identity.parse(upstream))
+
+    def eject(self, upstream: str) -> Deferred[bool]:
+        """Eject an upstream as if it had failed.
+
+        Fires with whether it exists, or fails with `CannotOrder` if it cannot be.
+
+        :raises ValueError: the text is no id.
+        """
+        return self._admin.source().eject(Identity.parse(upstream).id)
 
     def drain(self, grace: float = 0.0) -> Deferred[None]:
         """Accept for `grace` more seconds, then close the listeners and drain.

@@ -79,7 +79,7 @@ class EventLog:
         self._bytes += _size(event)
         while len(self._ring) > KEPT or self._bytes > KEPT_BYTES:
             self._bytes -= _size(self._ring.popleft())
-        for listener in self._listeners:
+        for listener in tuple(self._listeners):
             listener()
 
     def get(self, number: int) -> Event:
@@ -96,8 +96,9 @@ class EventLog:
         self._listeners.append(listener)
 
     def ignore(self, listener: Callable[[], None]) -> None:
-        """Stop calling `listener`."""
-        self._listeners.remove(listener)
+        """Stop calling `listener`; later calls do nothing."""
+        if listener in self._listeners:
+            self._listeners.remove(listener)
 
 
 def _size(event: Event) -> int:

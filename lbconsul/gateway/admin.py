@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from lbconsul.admin.server import AdminServer
     from lbconsul.admin.token_file import OneToken, TokenFile
     from lbconsul.gateway.history import HistoryRecorder
+    from lbconsul.gateway.status import StatusCollector
     from lbconsul.tls.material import Material
     from lbconsul.tls.server import TLSServer
 
@@ -61,6 +62,8 @@ class AdminService(MultiService):
     events: EventLog = field(init=False)
     _lag: Lag = field(init=False)
     _bound: ThrottledLog = field(init=False)
+    #: By the reactor's clock.
+    _started: float = field(init=False)
     _server: "AdminServer | None" = None
     #: Records the last hour of each mapping; None: there is no admin listener.
     _history: "HistoryRecorder | None" = None
@@ -70,6 +73,7 @@ class AdminService(MultiService):
     def __attrs_post_init__(self) -> None:
         super().__init__()
         reactor = self._reactor
+        self._started = reactor.seconds()
         wall = WallClock(reactor.seconds)
         self.events = EventLog(wall.now)
         self._lag = Lag(reactor)
@@ -96,11 +100,10 @@ class AdminService(MultiService):
                 " changes, too: give each a token of its own"
             )
         changes = "off" if secret is None else "need a token"
-        started = reactor.seconds()
         history = self._history = HistoryRecorder(reactor, self._gateway)
         history.setServiceParent(self)
         showing = StatusCollector(
-            self._gateway, started, wall, self._lag, changes, history=history
+            self._gateway, self._started, wall, self._lag, changes, history=history
         )
         return AdminServer(
             reactor,
@@ -113,6 +116,21 @@ class AdminService(MultiService):
             is_needed=config.admin.is_needed,
             is_patient=self._is_patient,
             allow=self._bound.allow,
+        )
+
+    def source(self) -> "StatusCollector":
+        """The status, for the program that the gateway is in."""
+        # Imported here: few programs ask.
+        from lbconsul.gateway.history import HistoryRecorder
+        from lbconsul.gateway.status import StatusCollector
+
+        reactor = self._reactor
+        return StatusCollector(
+            self._gateway,
+            self._started,
+            WallClock(reactor.seconds),
+            self._lag,
+            history=self._history or HistoryRecorder(reactor, self._gateway),
         )
 
     def load_certificates(
