@@ -28,15 +28,22 @@ class Trail:
 
     def on_end(self, connection: Connection) -> None:
         """Log what has become of it."""
-        upstream = connection.upstream
+        client = connection.client
         self._log.info(
-            "audit: {address} left {mapping}: {upstream}, {seconds:.3f} s,"
-            " {received} bytes in, {sent} out, {termination}",
-            address=connection.client.address,
-            mapping=connection.client.mapping,
-            upstream="no upstream" if upstream is None else upstream.id,
-            seconds=connection.seconds,
-            received=connection.received,
-            sent=connection.sent,
+            "audit: {address} left {mapping}: {moved}, {seconds} s, {termination}",
+            address=client.address,
+            mapping=client.mapping,
+            moved=_moved(connection),
+            seconds=round(connection.seconds, 3),
             termination=connection.termination,
         )
+
+
+def _moved(connection: Connection) -> str:
+    """What was moved, and by which upstream: in HTTP mode requests have theirs."""
+    if connection.requests is not None:
+        return f"{connection.requests} requests"
+    if connection.upstream is None:
+        return "no upstream"
+    bytes_moved = f"{connection.received} bytes in, {connection.sent} out"
+    return f"{connection.upstream.id}, {bytes_moved}"

@@ -1,6 +1,7 @@
 """The examples of hooks, at work in real gateways."""
 
 import os
+import re
 import socket
 from contextlib import ExitStack
 from http.client import HTTPConnection
@@ -13,6 +14,7 @@ from tests.end_to_end.visits import name_in
 from tests.support.binaries import REPOSITORY
 from tests.support.consul_agent import ConsulAgent
 from tests.support.gateway import Gateway
+from tests.support.http_api import ask
 from tests.support.loopback import PATIENCE, is_refused
 from tests.support.ports import free_ports
 from tests.support.waiting import eventually
@@ -100,9 +102,61 @@ def test_tenants_and_audit(stage: Stage, consul: ConsulAgent, tmp_path: Path) ->
         with _client(port, "127.0.0.9") as other:
             _ask(other)
         one.close()
-        gateway.wait_for(rf"audit: 127.0.0.1 left {port}:\S+: \S+, [\d.]+ s, \d+ bytes")
+        left = (
+            rf"audit: 127.0.0.1 left {port}:\S+: \S+, \d+ bytes in, \d+ out, [\d.]+ s"
+        )
+        gateway.wait_for(left)
         again = held.enter_context(_client(port))
         assert _ask(again) == stage.servers[0].name
-    came = gateway.find(rf" info audit: 127\.0\.0\.1 came to {port}:\S+ as anonymous")
-    assert len(came) == 4
+    came = rf" info audit: 127\.0\.0\.1 came to {port}:\S+ as anonymous"
+    eventually(lambda: len(gateway.find(came)) == 4, "all that came are told")
     gateway.wait_for(rf"audit: 127.0.0.1 left {port}:\S+: no upstream, .*, PR")
+
+
+def test_broken_hooks(stage: Stage, consul: ConsulAgent, tmp_path: Path) -> None:
+    """
+    Hooks that fail, or hold up the reactor, end nothing: they are named in the log, and
+    counted over all workers.
+    """
+    port, admin = free_ports(2)
+    stage.add(stage.servers[0])
+    (tmp_path / "broken.py").write_text(_BROKEN)
+    gateway = _gateway(
+        stage,
+        consul,
+        "--workers=2",
+        f"--map={port}:{stage.service},hooks=broken:Hooks",
+        f"--admin={admin}",
+        own=tmp_path,
+    )
+    for _ in range(6):
+        with _client(port) as client:
+            assert _ask(client) == stage.servers[0].name
+    gateway.wait_for(
+        r" warn broken:Hooks: on_accept raised KeyError: '127.0.0.1' \(broken.py, li"
+        r"ne 5\); the client is let in"
+    )
+    gateway.wait_for(
+        r" warn broken:Hooks: on_end took \d+ ms, while all clients of its"
+    )
+
+    def counts() -> dict[str, float]:
+        text = str(ask(admin, "GET", "/metrics")[2])
+        found = re.findall(
+            r'extension_faults_total\{extension="broken:Hooks",kind="(\w+)"\} (.*)',
+            text,
+        )
+        return {kind: float(count) for kind, count in found}
+
+    eventually(lambda: counts() == {"failed": 6, "slow": 6}, "all are counted")
+
+
+_BROKEN = """import time
+
+class Hooks:
+    def on_accept(self, client):
+        return {}[client.address]
+
+    def on_end(self, connection):
+        time.sleep(0.05)
+"""
