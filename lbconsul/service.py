@@ -451,6 +451,8 @@ class Gateway(MultiService):
         if self._shutdown is None:
             self._takeover.give_up()
             self._takeover.leave_files()
+            if self._takeover.is_replaced:
+                self._admin.leave()
             shutdown = GracefulShutdown(self._reactor, self.data_plane)
             self._shutdown = shutdown
             left = self.registrations.leave()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from lbconsul.tls.server import TLSServer
 
 #: How often a patient listener retries to bind its address, in seconds.
-LOOK_AGAIN = 1.0
+LOOK_AGAIN = 0.1
 
 #: How long accepting pauses when no descriptor is left, in seconds.
 PAUSE = 0.1

@@ -197,6 +197,12 @@ class AdminService(MultiService):
         if self._server is not None:
             self._server.close()
 
+    def leave(self) -> None:
+        """Close the listener: from now on its address is the successor's."""
+        server, self._server = self._server, None
+        if server is not None and server.parent is not None:
+            server.disownServiceParent()
+
     def on_event(self, event: Event) -> None:
         """Append an event to the event log, and so to all streams of events."""
         self.events.add(event.kind.value, describe(event), **_fields(event))

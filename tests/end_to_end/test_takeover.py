@@ -17,6 +17,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from lbconsul.admin.client import Admin, CannotAsk
 from tests.end_to_end.registrar import Registrar
 from tests.end_to_end.stage import Stage
 from tests.end_to_end.test_addresses import LIKE_SYSTEMD
@@ -95,6 +96,34 @@ def test_snapshot(
     new = next_one(gateway, *told)
     assert len(new.find(r"worker \d \(process \d+\) serves")) == 2
     assert len(new.find(r"balancing ")) == 1
+
+
+@pytest.mark.parametrize("kind", ["port", "path"])
+def test_admin_listener(
+    gateway: StartGateway, web: str, meeting: str, tmp_path: Path, kind: str
+) -> None:
+    """The admin listener is the new gateway's at once, though the old one still drains:
+    what asks for readiness finds the gateway that serves.
+    """
+    port, admin = free_ports(2)
+    at = f"127.0.0.1:{admin}" if kind == "port" else f"unix:{tmp_path}/admin.sock"
+    told = ["--map", f"{port}:{web}", "--takeover", meeting, "--admin", at]
+    old = gateway(*told)
+    asked = Admin(at)
+    with held(port, 1):
+        new = next_one(gateway, *told)
+        eventually(lambda: _process(asked) == new.pid, "the new one answers")
+        assert asked.status()["gateway"]["ready"]
+        assert not old.find("stopped: ")
+    old.wait_until_gone()
+
+
+def _process(asked: Admin) -> int:
+    """The process that answers at an admin listener; 0 if none does."""
+    try:
+        return int(asked.status()["gateway"]["pid"])
+    except CannotAsk:
+        return 0
 
 
 def test_unix_and_systemd(
