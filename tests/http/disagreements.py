@@ -6,6 +6,7 @@ most of what it accepts here to the server that uses it.
 
 import re
 from collections.abc import Callable
+from ipaddress import IPv6Address
 
 from attrs import frozen
 
@@ -150,7 +151,11 @@ STRICTER = (
     Disagreement(
         "its host is not valid",
         "RFC 9112, 3.2: of what RFC 3986 allows, names and addresses that can exist",
-        lambda data: _has_field(b"host", _HOST)(data) or _is_odd_authority(data),
+        lambda data: (
+            _has_field(b"host", _HOST)(data)
+            or _is_odd_authority(data)
+            or _has_bad_ipv6(data)
+        ),
     ),
     Disagreement(
         "its host has a port that is not valid",
@@ -329,6 +334,20 @@ def _is_odd_authority(data: bytes) -> object:
     return re.match(pattern, data)
 
 
+def _has_bad_ipv6(data: bytes) -> bool:
+    """Whether an address in brackets is none: llhttp does not look into them."""
+    found = re.findall(rb"(?i)(?:\nhost:[ \t]*|https?://)\[([0-9a-f:.]+)\]", data)
+    return not all(map(_is_ipv6, found))
+
+
+def _is_ipv6(text: bytes) -> bool:
+    try:
+        IPv6Address(text.decode())
+    except ValueError:
+        return False
+    return True
+
+
 def _explains(
     rules: tuple[Disagreement, ...], reason: str, data: bytes
 ) -> Disagreement | None:
@@ -389,7 +408,8 @@ def _same(ours: Reading, raw: bytes, *, is_request: bool) -> None:
         # Upgrade with a body.
         found = found[: len(expected)]
         found[-1] = (*found[-1][:2], b"")
-    elif ours.rest in (b"\r", b"\r\n"):  # a request may come behind an empty line
+    elif ours.rest in (b"\r", b"\r\n", b"\r\n\r"):
+        # A request may come behind an empty line.
         assert theirs.verdict == (None if theirs.messages else 0)
     else:
         assert ours.verdict == theirs.verdict
