@@ -80,7 +80,12 @@ class Watched:
             Gateway(
                 home,
                 *("--consul", f"127.0.0.1:{consul.port}", "--workers", "2"),
-                *("--map", f"{plain}:watched", "--map", f"{http}:watched,mode=http"),
+                *(
+                    "--map",
+                    f"{plain}:watched,register=watched-lb",
+                    "--map",
+                    f"{http}:watched,mode=http",
+                ),
                 *("--map", f"{tls}:watched,tls={whole}"),
                 *("--admin", f"127.0.0.1:{admin}"),
             )

@@ -1,5 +1,6 @@
 """A gateway registers itself in a real Consul, and is found there while it is ready."""
 
+import re
 import socket
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from tests.end_to_end.stage import Stage
 from tests.end_to_end.test_takeover import TAKEN_OVER
 from tests.end_to_end.visits import visit
 from tests.support.admin_side import AdminSide
+from tests.support.binaries import REPOSITORY
 from tests.support.consul_agent import ConsulAgent
 from tests.support.gateway import StartGateway
 from tests.support.http_api import ask
@@ -430,15 +432,17 @@ def test_rights(
 ) -> None:
     """
     A token that may only read is told once, with the right that it lacks, and clients
-    are served; with that right, and no other, the gateway registers.
+    are served; with the policy of docs/high-availability.md the gateway registers.
     """
     (port,) = free_ports(1)
-    read = 'service_prefix "" { policy = "read" }\nnode_prefix "" { policy = "read" }'
+    page = (REPOSITORY / "docs" / "high-availability.md").read_text()
+    *read, write = re.findall(r"^    (\w+ .* \{ policy = .*\})$", page, re.MULTILINE)
+    assert len(read) == 2
     file = tmp_path / "token"
     with ConsulAgent(consul_binary, extra_config=ACL) as agent:
         Registrar(agent).add(service, servers[0])
         edge = Edge(agent, "edge")
-        file.write_text(token(agent, read))
+        file.write_text(token(agent, *read))
         said = ["--consul", at(agent), "--token-file", str(file)]
         said += ["--map", mapping(port, service, edge.options)]
         started = gateway(*said)
@@ -449,7 +453,7 @@ def test_rights(
         time.sleep(TTL)
         assert visit(port) == "anna"
         assert len(started.find(refused)) == 1
-        file.write_text(token(agent, read, 'service "edge" { policy = "write" }'))
+        file.write_text(token(agent, *read, write))
         edge.becomes("passing")
         started.stop()
         assert edge.statuses() == []
