@@ -98,8 +98,16 @@ class Registrar(Service):
         self._look_on()
 
     def use_client(self, client: ConsulClient) -> None:
-        """Ask and tell by this client from now on."""
-        self._agent = AgentServices(client)
+        """Ask and tell by this client from now on.
+
+        With another agent, the registrations move there.
+        """
+        before, self._agent = self._agent, AgentServices(client)
+        if self._agent.where != before.where:
+            old = self.keepers()
+            self._keepers = {each.wanted.id: Keeper(each.wanted) for each in old}
+            moving = self._lock.run(self._move, before, old)
+            moving.addErrback(self._bug)
 
     def keepers(self) -> tuple[Keeper, ...]:
         """The registrations, and how each goes."""
@@ -167,9 +175,16 @@ class Registrar(Service):
         if not failure.check(CancelledError):
             self._log.failure("a bug in lbconsul", failure)
 
-    def _new_round(self) -> RegistrationRound:
+    async def _move(self, before: AgentServices, old: Iterable[Keeper]) -> None:
+        """Take out what an agent has that is not asked any more."""
+        round = self._new_round(before)
+        for each in filter(_is_ours, old):
+            await round.leave(each)
+        round.log.write()
+
+    def _new_round(self, agent: AgentServices | None = None) -> RegistrationRound:
         return RegistrationRound(
-            self._agent, self.gateway, self._clock.seconds, self._chance
+            agent or self._agent, self.gateway, self._clock.seconds, self._chance
         )
 
     async def _keep(self, due: Iterable[Keeper], why_not: str) -> None:
@@ -186,7 +201,7 @@ class Registrar(Service):
                 if self.running and not self._has_left:  # else it is cancelled
                     self._unreached(round, error)
                 break
-            if each not in self.keepers() and each.is_ours:  # a reload dropped it
+            if each.wanted.id not in self._keepers and each.is_ours:  # by a reload
                 self._gone[each.wanted.id] = None
         while self._gone and not self._has_left and self.running:
             gone, _ = self._gone.popitem()

@@ -364,6 +364,28 @@ def test_reload(stage: Stage) -> None:
     assert line.endswith("Consul takes it for critical soon, and removes it later")
 
 
+def test_another_agent(stage: Stage) -> None:
+    """With another agent the registrations move there; with another token they stay."""
+    stage.registrar.use_client(evolve(stage.registrar._agent.client))
+    stage.wait(6.0)
+    assert stage.states() == ["passing"]
+    assert set(stage.agent.services) == {"lbconsul-edge-80"}
+    other = Stage()
+    client = other.registrar._agent.client
+    [(_, http)] = client._sites
+    site = ConsulAddress("http", "10.0.0.9", 8500)
+    stage.lines()
+    stage.registrar.use_client(evolve(client, sites=((site, http),)))
+    for _ in range(8):
+        stage.wait(0.25)
+        other.flow()
+    assert stage.states() == ["passing"]
+    assert stage.agent.services == {}
+    assert set(other.agent.services) == {"lbconsul-edge-80"}
+    [line] = stage.lines()
+    assert line.endswith("registered in Consul at http://10.0.0.9:8500, passing")
+
+
 def test_takeover(stage: Stage) -> None:
     """A successor begins when the predecessor has ended, keeps what both serve, and
     takes out the rest; the predecessor takes out nothing."""
