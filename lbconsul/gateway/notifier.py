@@ -124,13 +124,17 @@ class Notifier(Service):
         """How the gateway is, for `systemctl status`."""
         data_plane = self._gateway.data_plane
         if self._stage is Stage.DRAINING:
-            return f"draining: {data_plane.open} connections open"
+            return f"draining: {_count(data_plane.open, 'connection')} open"
         reasons = list(islice(reasons_not_ready(self._gateway), 3))
         more = ", and more" if len(reasons) > 2 else ""
         not_ready = f"not ready: {'; '.join(reasons[:2])}{more}" if reasons else ""
         if self._stage is Stage.STARTING:
             return not_ready or "starting"
         return not_ready or (
-            f"ready: {len(data_plane.mappings)} mappings, {data_plane.open} connections"
-            " open"
+            f"ready: {_count(len(data_plane.mappings), 'mapping')},"
+            f" {_count(data_plane.open, 'connection')} open"
         )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

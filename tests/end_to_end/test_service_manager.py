@@ -73,7 +73,7 @@ def test_stages(gateway: StartGateway, manager: Manager, arguments: list[str]) -
     started = gateway(*arguments, env=env)
     ready = manager.hears(*STAGES)
     assert ready.keys() == {"READY", "STATUS"}
-    assert ready["STATUS"] == "ready: 1 mappings, 0 connections open"
+    assert ready["STATUS"] == "ready: 1 mapping, 0 connections open"
     for _ in range(3):
         assert manager.hears("WATCHDOG")["WATCHDOG"] == "1"
     before = time.monotonic()

@@ -100,7 +100,7 @@ class NotifierTests(SynchronousTestCase):
         self.assertEqual(self.heard(), [["STOPPING=1", draining]])
         self.gateway.open = 1
         self.clock.advance(EVERY)
-        self.assertEqual(self.heard(), [[draining.replace("4", "1")]])
+        self.assertEqual(self.heard(), [["STATUS=draining: 1 connection open"]])
         self.notifier.stopService()
         self.assertEqual((self.heard(), self.socket.is_closed), ([], True))
 
