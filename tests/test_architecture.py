@@ -56,7 +56,9 @@ ROOMS: dict[str, Room] = {
         pure="cidr crc32c proxy_header proxy_protocol proxy_tlvs proxy_v1 proxy_v2"
         " rate_limit",
     ),
-    "extensions": room(COMMON + "balance net.rate_limit net.throttled_log"),
+    "extensions": room(
+        COMMON + "balance net.rate_limit net.throttled_log", pure="hook_values hooks"
+    ),
     "testing": room("balance extensions"),
     "process": room("config errors"),
     "logs": room(COMMON),
