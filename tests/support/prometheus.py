@@ -85,6 +85,11 @@ class Prometheus:
         result: list[dict[str, Any]] = self.get("query", query=expression)["result"]
         return result
 
+    def fired(self) -> set[str]:
+        """The names of the alerts that fire, or did in the last minutes."""
+        past = 'count by (alertname) (last_over_time(ALERTS{alertstate="firing"}[5m]))'
+        return {each["metric"]["alertname"] for each in self.query(past)}
+
     def firing(self) -> dict[str, dict[str, Any]]:
         """The alerts that fire, by name; of several with one name any."""
         alerts = self.get("alerts")["alerts"]
