@@ -188,6 +188,11 @@ class TestLease:
         picked = failover.pick()
         assert picked is not None and name_of(picked) == "a"
 
+        before = registry.open_connections()
+        assert failover.lease_instance(an_identity("a")) is not None
+        assert registry.open_connections() == before + 2
+        assert failover.lease_instance(an_identity("gone")) is None
+
     @pytest.mark.parametrize("is_shared", [False, True])
     def test_what_this_process_counts(self, is_shared: bool) -> None:
         """A shared load learns of each use, with or without a lease."""

@@ -436,6 +436,15 @@ class TestMistakes:
         with pytest.raises(ConfigError, match=r"^CONSUL_CLIENT_KEY needs --client-ce"):
             _build("80:web", environ={"CONSUL_CLIENT_KEY": "/k.pem"})
 
+    def test_tls_of_the_admin_listener(self) -> None:
+        """It has a certificate, in a file, and an address to which a client can say."""
+        with pytest.raises(ConfigError, match=r"^--admin-client-ca needs --admin-tls$"):
+            _build("80:web", admin_client_ca="/ca")
+        with pytest.raises(ConfigError, match=r"^--admin-tls /c: needs a TCP address"):
+            _build("80:web", admin="unix:/run/lb", admin_tls="/c")
+        with pytest.raises(ConfigError, match=r"^--admin-tls consul:c: must be a file"):
+            _build("80:web", admin_tls="consul:c")
+
     def test_places(self) -> None:
         """The error about an unreadable file names the option's source."""
         environ = {"CONSUL_CACERT": "/ca", "CONSUL_CLIENT_CERT": "/own"}
