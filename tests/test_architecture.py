@@ -188,7 +188,6 @@ TESTED_ELSEWHERE = {
     "lbconsul.gateway.certificate_keys": "tests/gateway/test_certificates.py",
     "lbconsul.gateway.certificate_sources": "tests/gateway/test_certificates.py",
     "lbconsul.gateway.interfaces": "tests/gateway/test_data_plane.py",
-    "lbconsul.gateway.readiness": "tests/gateway/test_status.py",
     "lbconsul.gateway.served_certificates": "tests/gateway/test_certificates.py",
     "lbconsul.http.errors": "tests/http/test_request.py",
     "lbconsul.net.proxy_header": "tests/net/test_proxy_protocol.py",

@@ -5,7 +5,6 @@ only the one that serves sends any.
 """
 
 import os
-from itertools import islice
 from typing import Any
 
 from attrs import define, field
@@ -13,7 +12,7 @@ from twisted.application.service import Service
 from twisted.internet.interfaces import IDelayedCall
 
 from lbconsul.gateway.interfaces import Gateway, Stage
-from lbconsul.gateway.readiness import reasons_not_ready
+from lbconsul.gateway.readiness import why_not_ready
 from lbconsul.process.service_manager import NotifySocket
 
 #: How often the gateway is looked at in seconds: until it serves, and from then on.
@@ -125,9 +124,8 @@ class Notifier(Service):
         data_plane = self._gateway.data_plane
         if self._stage is Stage.DRAINING:
             return f"draining: {_count(data_plane.open, 'connection')} open"
-        reasons = list(islice(reasons_not_ready(self._gateway), 3))
-        more = ", and more" if len(reasons) > 2 else ""
-        not_ready = f"not ready: {'; '.join(reasons[:2])}{more}" if reasons else ""
+        why = why_not_ready(self._gateway)
+        not_ready = f"not ready: {why}" if why else ""
         if self._stage is Stage.STARTING:
             return not_ready or "starting"
         return not_ready or (

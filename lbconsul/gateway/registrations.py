@@ -18,7 +18,7 @@ from lbconsul.consul.registrar import Registrar
 from lbconsul.consul.registration import Registration, registration
 from lbconsul.consul.resolver import HostResolver
 from lbconsul.gateway.interfaces import Gateway
-from lbconsul.gateway.readiness import reasons_not_ready
+from lbconsul.gateway.readiness import why_not_ready
 from lbconsul.net.listening_socket import OwnedSocket
 from lbconsul.process.clock import WallClock
 from lbconsul.proxy.own_listeners import HostAddresses, bound_to
@@ -50,7 +50,7 @@ class Registrations(Service):
             self._reactor,
             AgentServices(self._client),
             self._chance,
-            lambda: "; ".join(reasons_not_ready(self._gateway)),
+            lambda: why_not_ready(self._gateway),
             lambda: not self._is_pending(),
             self._check_address,
         )
