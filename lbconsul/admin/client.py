@@ -196,7 +196,10 @@ class Admin:
         host, _, port = self.address.removeprefix("https://").rpartition(":")
         host = host.removeprefix("[").removesuffix("]") or _DEFAULT_HOST
         if not port.isascii() or not port.isdecimal():
-            raise CannotAsk(f"{self.address}: must be [HOST:]PORT or unix:/PATH")
+            raise CannotAsk(
+                f"{self.address}: must be [HOST:]PORT, https://[HOST:]PORT or"
+                " unix:/PATH"
+            )
         if self.tls is not None:
             return self.tls.connection(host, int(port), patience)
         return HTTPConnection(host, int(port), timeout=patience)

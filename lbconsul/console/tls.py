@@ -77,7 +77,13 @@ def pinned(tls: SourcedText, cert: SourcedText | None) -> PinnedTLS:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     _present(context, cert)
-    return PinnedTLS(context, frozenset(map(ssl.PEM_cert_to_DER_cert, _served(tls))))
+    try:
+        known = frozenset(map(ssl.PEM_cert_to_DER_cert, _served(tls)))
+    except ValueError:  # what is between the lines is not base64
+        known = frozenset()
+    if not known:
+        raise tls.wrong("must be a PEM file with certificates, or a folder of them")
+    return PinnedTLS(context, known)
 
 
 def _present(context: ssl.SSLContext, cert: SourcedText | None) -> None:

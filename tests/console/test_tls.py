@@ -45,7 +45,10 @@ class Server:
 
     def _answer(self, client: ssl.SSLSocket) -> None:
         with client:
-            self.asked.append(client.recv(65536))
+            asked = client.recv(65536)
+            if not asked:
+                return  # the client did not like the certificate
+            self.asked.append(asked)
             head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
             client.sendall(head % len(STATUS) + STATUS)
 
@@ -212,6 +215,21 @@ def test_unreadable() -> None:
     """So are the gateway's own files, where they cannot be read."""
     with pytest.raises(ConfigError, match="LBCONSUL_ADMIN_TLS /nowhere: cannot be re"):
         _access({"ADMIN_TLS": "/nowhere"})
+
+
+@pytest.mark.parametrize("place", ["", "odd.pem", "empty.pem"])
+def test_no_certificates(tmp_path: Path, place: str) -> None:
+    """And so they are where there is no certificate in them, or a mangled one."""
+    begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+    (tmp_path / "odd.pem").write_text(f"{begin}\nabc\n{end}\n")
+    (tmp_path / "empty.pem").touch()
+    path = str(tmp_path / place)
+    with pytest.raises(ConfigError) as raised:
+        _access({"ADMIN_TLS": path})
+    assert str(raised.value) == (
+        f"LBCONSUL_ADMIN_TLS {path}: must be a PEM file with certificates, or a folder"
+        " of them"
+    )
 
 
 def test_unix_socket(authority: Authority) -> None:
