@@ -129,7 +129,8 @@ class Successors:
             return
         try:
             os.kill(self._process or 0, 0)
-        except ProcessLookupError:
+        except (ProcessLookupError, PermissionError):
+            # Permission: the number is by now that of another user's process.
             self._log.error(
                 "process {process}, which was to take over, has ended: this gateway"
                 " goes on",

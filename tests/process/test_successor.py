@@ -71,9 +71,13 @@ class SuccessorsTests(SynchronousTestCase):
         self.running = {4711}
         self.patch(os, "kill", self.see)
 
+        self.others: set[int] = set()
+
     def see(self, process: int, number: int) -> None:
         """Stands for os.kill."""
         self.assertEqual(number, 0)
+        if process in self.others:
+            raise PermissionError
         if process not in self.running:
             raise ProcessLookupError
 
@@ -125,6 +129,16 @@ class SuccessorsTests(SynchronousTestCase):
                 "process 4711, which was to take over, has ended: this gateway goes on",
             ],
         )
+        self.successors.start()
+        self.assertEqual(len(self.reactor.started), 2)
+
+    def test_number_of_another(self) -> None:
+        """A successor has ended, too, if another user's process has its number."""
+        self.successors.start()
+        self.reactor.started_as(b"4711")
+        self.others.add(4711)
+        self.reactor.advance(1)
+        self.assertRegex(self.lines()[-1], "has ended: this gateway goes on$")
         self.successors.start()
         self.assertEqual(len(self.reactor.started), 2)
 
