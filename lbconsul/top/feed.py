@@ -1,4 +1,4 @@
-"""Asks the gateway again and again, in threads, for whoever shows it."""
+"""Asks the gateway again and again, in threads, for what shows it."""
 
 import json
 import threading
