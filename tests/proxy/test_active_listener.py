@@ -26,6 +26,7 @@ class FakeProxy:
     mapping: Mapping = MAPPING
     handshaking: None = None
     http: None = None
+    hooks: None = None
     routes: list["FakeProxy"] | None = None
     newer: "FakeProxy | None" = None
     is_retired: bool = False
