@@ -59,7 +59,7 @@ class StatusSnapshot:
         for mapping in source.mappings():
             mappings.append(mapping)
             row = _without(plain(mapping), _MAPPING)
-            for each in ("unhappy", "unhappy_connections"):
+            for each in row.keys() & {"unhappy", "unhappy_connections"}:
                 row[each] = row[each][:_UNHAPPY]
             self.mappings[mapping.name] = row
             self.pools[mapping.name] = [
