@@ -348,7 +348,7 @@ def test_the_ledger() -> None:
     run_state_machine_as_test(
         Ledger,
         settings=settings(
-            max_examples=150,
+            max_examples=75,
             stateful_step_count=40,
             suppress_health_check=[HealthCheck.too_slow],
         ),

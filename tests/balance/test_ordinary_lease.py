@@ -239,5 +239,5 @@ def test_both_ways_lead_to_the_same_upstream() -> None:
     """
     run_state_machine_as_test(
         Twins,
-        settings=settings(max_examples=150, stateful_step_count=40, deadline=None),
+        settings=settings(max_examples=75, stateful_step_count=40, deadline=None),
     )

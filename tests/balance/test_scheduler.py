@@ -408,5 +408,5 @@ def test_the_limit_holds() -> None:
     """
     run_state_machine_as_test(
         Limits,
-        settings=settings(max_examples=100, stateful_step_count=30, deadline=None),
+        settings=settings(max_examples=50, stateful_step_count=30, deadline=None),
     )

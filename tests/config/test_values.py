@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lbconsul.config import values
@@ -462,15 +462,46 @@ class TestWhenEmpty:
         assert again.fallback == meant.fallback
 
 
-@pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS)
-@given(text=st.one_of(st.text(), st.text("0123456789abfsmhn%/:|,=.[] -", max_size=12)))
-def test_any_text(option: Option, text: str) -> None:
-    """No text brings an option down: it is taken, or refused in words."""
+def taken_or_refused(option: Option, text: str) -> None:
+    """Assert that an option takes a text, or refuses it in words."""
     try:
         option.parse(text)
     except ValueError as error:
-        assert re.search(r"must|unknown|cannot", str(error))
-        assert str(error).isprintable() or not text.isprintable()
+        assert re.search(r"must|unknown|cannot|is no ", str(error)), text
+        assert str(error).isprintable() or not text.isprintable(), text
+
+
+#: What nearly means something to an option, or does to another one.
+ODD = [
+    "", " ", ",", "=", ":", "/", "|", "-", "%", ".", "[", "]", "[]", "@", "*", "$", "'",
+    "\"", "\\", "\0", "\n", "\t", "\x7f", "\x85", "\xa0", "\u2028", "\ud800",
+    "\U0010ffff", "0", "00", "-0", "-1", "+1", "1.", ".5", "1e9", "0x1", "1_0",
+    "\u0663", "\xb2", "9" * 400, "inf", "nan", "1s", "1ms", "1d", "1 s", "1%", "100%",
+    "101%", "1/s", "1/", "/s", "1KiB", "1KiB/s", "1:1", "1:1s", "a", "A", "ab", "a=b",
+    "a:b", "a: b", "a|b", "a/b", "/a", "//", "/a/", "/a/../b", "^/(a) /$1", "( /a",
+    "503:/a", "503:", ":503", "301:/a", "a,b", "a b", "on", "off", "ON", "none", "auto",
+    "keep", "wait=", "wait=1s", "fallback=", "fallback=a", "::", "[::]", "[::]:80",
+    "[::1]:80:a", "127.0.0.1", "127.0.0.1:80", "1.2.3.4/33", "::/129",
+    "10.0.0.0/8|::/0", "host", "Host: a", "Connection", "x-a", "X_A: ${a}", "$x",
+    "a.example.com", "*.example.com", "*", "a..b", "\xe4", "xn--", "~/a", "consul:a",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS)
+def test_odd_texts(option: Option) -> None:
+    """No text brings an option down: it is taken, or refused in words."""
+    for text in ODD:
+        taken_or_refused(option, text)
+
+
+@settings(max_examples=500, derandomize=True)
+@given(
+    option=st.sampled_from(list(OPTIONS.values())),
+    text=st.one_of(st.text(), st.text("0123456789abfsmhn%/:|,=.[] -", max_size=12)),
+)
+def test_any_text(option: Option, text: str) -> None:
+    """Nor do texts that are made up."""
+    taken_or_refused(option, text)
 
 
 @given(prefix=st.sampled_from(["wait=", "fallback="]), text=st.text())

@@ -211,10 +211,10 @@ def test_a_worker_that_dies(
             os.kill(other, signal.SIGCONT)
 
 
-def test_a_hundred_times_under_load(
+def test_many_times_under_load(
     running: ReactorThread, site: Site, upstream: socket.socket
 ) -> None:
-    """No handshake fails while the certificates are swapped a hundred times."""
+    """No handshake fails while the certificates are swapped thirty times."""
     site.put("a.pem", "0.example.com")
     gateway = Gateway(running.reactor, site.config())
     failed, shown, is_over = list[Exception](), list[str](), threading.Event()
@@ -232,7 +232,7 @@ def test_a_hundred_times_under_load(
         for each in threads:
             each.start()
         try:
-            for number in range(1, 101):
+            for number in range(1, 31):
                 site.put("a.pem", f"{number}.example.com")
                 running.call(gateway.reload, gateway.config)
                 new = f"{number}.example.com"
@@ -244,26 +244,26 @@ def test_a_hundred_times_under_load(
     assert not failed
 
 
-def test_a_thousand(
+def test_hundreds(
     running: ReactorThread,
     site: Site,
     upstream: socket.socket,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Of a thousand certificates each client gets the one for its server name."""
+    """Of hundreds of certificates each client gets the one for its server name."""
     monkeypatch.setattr(certificates, "LOOK_EVERY", 1.0)
     key = ec.generate_private_key(ec.SECP256R1())
-    for number in range(1000):
+    for number in range(300):
         site.put(f"{number:03}.pem", f"{number}.example.com", key=key)
     gateway = Gateway(running.reactor, site.config())
     with Started(running, gateway):
         serve(running, gateway, of(upstream))
-        for name in ("0.example.com", "567.example.com", "999.example.com"):
+        for name in ("0.example.com", "167.example.com", "299.example.com"):
             assert site.shown(name) == {name}
-        site.put("567.pem", "new.example.com", key=key)
+        site.put("167.pem", "new.example.com", key=key)
         name = "new.example.com"
         eventually(lambda: site.shown(name) == {name}, "the new one")
-        assert site.shown("567.example.com") == {"0.example.com"}
+        assert site.shown("167.example.com") == {"0.example.com"}
 
 
 def test_a_broken_file(

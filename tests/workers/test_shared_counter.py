@@ -432,7 +432,7 @@ class Processes(RuleBasedStateMachine):
 
 def test_processes() -> None:
     """Whatever processes do, and whenever they look, they come to the same count."""
-    options: dict[str, Any] = {"max_examples": 60, "stateful_step_count": 40}
+    options: dict[str, Any] = {"max_examples": 30, "stateful_step_count": 40}
     run_state_machine_as_test(
         Processes,
         settings=settings(
