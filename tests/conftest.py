@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 
 from lbconsul.config.sources import ENVIRONMENT
 from lbconsul.config.variables import PREFIX
-from tests.support import kept_logs
+from tests.support import kept_logs, loopback
 from tests.support.binaries import find_consul
 from tests.support.consul_agent import ConsulAgent
 from tests.support.needed import lacking
@@ -144,6 +144,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         return (yield)
     finally:
         _may_start = True
+        loopback.unpin()
 
 
 @pytest.hookimpl(wrapper=True)

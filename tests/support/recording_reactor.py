@@ -10,10 +10,11 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from tests.support import loopback
+
 _GONE = select.POLLHUP | select.POLLERR
 
-#: For how long nothing must happen before it is taken for settled, in
-#: milliseconds.  Loopback delivers at once; this is for a busy machine.
+#: How long a turn waits for what is not sent by the test itself, in milliseconds.
 _QUIET = 5
 
 
@@ -31,6 +32,7 @@ class RecordingReactor(Clock):
 
     def __init__(self) -> None:
         super().__init__()
+        loopback.pin()
         self._readers: dict[int, Any] = {}
         self._writers: dict[int, Any] = {}
         self._later: list[Any] = []
@@ -84,6 +86,7 @@ class RecordingReactor(Clock):
 
     def turn(self, timeout: int = _QUIET) -> bool:
         """Tell each that is ready so, once; false if there was none."""
+        loopback.arrive()
         ready = self._poll(timeout)
         for descriptor, events in ready:
             known = self._readers | self._writers
@@ -97,7 +100,7 @@ class RecordingReactor(Clock):
     def settle(self) -> None:
         """Turn until nothing is ready."""
         for _ in range(10_000):
-            if not self.turn():
+            if not self.turn(0):
                 return
         raise AssertionError("somebody is ready for ever: the reactor would spin")
 

@@ -48,6 +48,7 @@ class Server:
 
     def heard(self) -> list[str]:
         """The names of the clients that were joined, in their order."""
+        loopback.arrive()
         with suppress(BlockingIOError):
             while True:
                 accepted, _ = self.sock.accept()
@@ -141,7 +142,7 @@ class TendedProxy:
     ) -> None:
         """The client at the other end of this socket is accepted."""
         handler_of(mapped)(ours, address)
-        self.reactor.turn(0)
+        self._join()
 
     def connect_all(
         self, mapped: MappingProxy, names: Iterable[str]
@@ -158,6 +159,12 @@ class TendedProxy:
         """Let time pass as it does, a little at a time."""
         for _ in range(round(seconds / step)):
             self.reactor.advance(step)
+            self.reactor.turn(0)
+        self._join()
+
+    def _join(self) -> None:
+        """Let an upstream accept, and hear what its client has said."""
+        for _ in range(3):
             self.reactor.turn(0)
 
     def is_drained(self) -> bool:
