@@ -25,6 +25,7 @@ class FakeProxy:
     open: int = 0
     mapping: Mapping = MAPPING
     handshaking: None = None
+    hooks: None = None
     http: None = None
     hooks: None = None
     routes: list["FakeProxy"] | None = None

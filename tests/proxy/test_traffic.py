@@ -372,7 +372,9 @@ class TestBalance:
         """A client of a service without upstreams is let go."""
         with RunningProxy() as proxy:
             assert proxy.connect().recv(1) == b""
-            (bad,) = proxy.mapped.stats.unhappy.last
+            unhappy = proxy.mapped.stats.unhappy
+            eventually(lambda: unhappy.last, "it is counted")
+            (bad,) = unhappy.last
         assert (bad.termination, bad.upstream, bad.error) == ("SC", None, "")
 
     def test_all_refuse(self, held: ExitStack) -> None:
@@ -384,7 +386,9 @@ class TestBalance:
         named = [instance(name, port) for name, port in zip("ab", ports, strict=True)]
         with RunningProxy(*named) as proxy:
             assert proxy.connect().recv(1) == b""
-            (bad,) = proxy.mapped.stats.unhappy.last
+            unhappy = proxy.mapped.stats.unhappy
+            eventually(lambda: unhappy.last, "it is counted")
+            (bad,) = unhappy.last
             accounts = proxy.mapped.stats.accounts
         assert (bad.termination, bad.error, bad.retries) == (
             "SC", "Connection refused", 2,
