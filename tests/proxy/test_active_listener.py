@@ -27,7 +27,6 @@ class FakeProxy:
     handshaking: None = None
     hooks: None = None
     http: None = None
-    hooks: None = None
     routes: list["FakeProxy"] | None = None
     newer: "FakeProxy | None" = None
     is_retired: bool = False
