@@ -4,6 +4,7 @@ Counters are sent as they stand; of accounts and of unhappy requests those that 
 """
 
 from collections import Counter
+from math import isfinite
 from typing import Any
 
 from attrs import astuple
@@ -13,6 +14,10 @@ from lbconsul.stats.http import HTTPStats, HTTPUpstreamStats
 from lbconsul.stats.traffic import MappingTraffic
 from lbconsul.stats.unhappy import UnhappyRequest
 from lbconsul.stats.upstream import Failures
+from lbconsul.text import fit
+
+#: The longest text that a worker reports, in characters.
+_LONGEST = 1024
 
 _COUNTERS = ("received", "sent", "retries", "reused", "answered")
 _LISTS = ("classes", "recent")
@@ -56,11 +61,11 @@ def apply_http_changes(traffic: MappingTraffic, changes: dict[str, Any]) -> None
         histogram = getattr(http, name)
         counts, total = changes[name]
         histogram.counts = read_counts(counts, histogram.counts)
-        histogram.sum = float(total)
+        histogram.sum = read_number(total)
     for name in _GAUGES:
         setattr(traffic, name, int(changes[name]))
     refused = changes["refused"].items()
-    http.refused = Counter({str(reason): int(count) for reason, count in refused})
+    http.refused = Counter({read_text(reason): int(count) for reason, count in refused})
     for datacenter, node, service_id, *figures in changes["accounts"]:
         http.accounts[Identity(datacenter, node, service_id)] = _account(*figures)
     for each in changes["unhappy"]:
@@ -78,6 +83,22 @@ def read_counts(counts: list[Any], like: list[int]) -> list[int]:
     return [int(each) for each in counts]
 
 
+def read_number(value: Any) -> float:
+    """A number of another process, such as a time in seconds.
+
+    :raises Exception: it is none that JSON has; the type depends on the fault.
+    """
+    number = float(value)
+    if not isfinite(number):
+        raise ValueError(f"{number} is no number")
+    return number
+
+
+def read_text(value: Any) -> str:
+    """A text of another process, which a client may have chosen: it is shown."""
+    return fit(str(value), _LONGEST)
+
+
 def write_failures(failing: Failures | None) -> list[Any] | None:
     """The failures of an instance as JSON values."""
     return None if failing is None else list(astuple(failing))
@@ -91,7 +112,9 @@ def read_failures(values: list[Any] | None) -> Failures | None:
     if values is None:
         return None
     minute, count, before, at, error = values
-    return Failures(int(minute), int(count), int(before), float(at), str(error))
+    return Failures(
+        int(minute), int(count), int(before), read_number(at), read_text(error)
+    )
 
 
 def _account(
@@ -124,6 +147,6 @@ def _request(
 ) -> UnhappyRequest:
     identity = None if upstream is None else Identity(*map(str, upstream))
     return UnhappyRequest(
-        float(time), str(client), str(method), str(host), str(path), int(status),
-        identity, str(reason), int(retries),
+        read_number(time), read_text(client), read_text(method), read_text(host),
+        read_text(path), int(status), identity, read_text(reason), int(retries),
     )  # fmt: skip

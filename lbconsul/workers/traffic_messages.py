@@ -19,6 +19,8 @@ from lbconsul.workers.http_messages import (
     http_changes_of,
     read_counts,
     read_failures,
+    read_number,
+    read_text,
     write_failures,
 )
 from lbconsul.workers.messages import TRAFFIC
@@ -93,8 +95,8 @@ def apply_changes(traffic: MappingTraffic, changes: dict[str, Any]) -> None:
     traffic.queued = int(changes["queued"])
     traffic.ejected = {
         (int(number), Identity(*map(str, identity))): (
-            Ejection(str(reason), float(begun), float(until)),
-            float(since),
+            Ejection(read_text(reason), read_number(begun), read_number(until)),
+            read_number(since),
         )
         for number, *identity, reason, begun, until, since in changes["ejected"]
     }
@@ -108,14 +110,14 @@ def _apply_stats(stats: MappingStats, changes: dict[str, Any]) -> None:
         int(changes[name]) for name in ("accepted", "received", "sent")
     )
     stats.endings = Counter(
-        {str(code): int(count) for code, count in changes["endings"].items()}
+        {read_text(code): int(count) for code, count in changes["endings"].items()}
     )
     for name in _HISTOGRAMS:
         times: DurationHistogram = getattr(stats, name)
         counts, total = changes[name]
         if len(counts) != len(times.counts):
             raise ValueError(f"{len(counts)} counts of {name}")
-        times.counts, times.sum = [int(each) for each in counts], float(total)
+        times.counts, times.sum = [int(each) for each in counts], read_number(total)
     for datacenter, node, service_id, *figures in changes["accounts"]:
         stats.accounts[Identity(datacenter, node, service_id)] = _account(*figures)
     for each in changes["unhappy"]:
@@ -132,7 +134,7 @@ def _account(
 ) -> UpstreamStats:
     total, received, sent, failures, connect_time = numbers
     account = UpstreamStats(
-        int(total), int(received), int(sent), int(failures), float(connect_time)
+        int(total), int(received), int(sent), int(failures), read_number(connect_time)
     )
     account.connects = read_counts(connects, account.connects)
     account.first_bytes = read_counts(first_bytes, account.first_bytes)
@@ -153,6 +155,6 @@ def _connection(
 ) -> UnhappyConnection:
     identity = None if upstream is None else Identity(*map(str, upstream))
     return UnhappyConnection(
-        float(time), str(client), identity, str(termination), str(error),
-        int(retries), float(seconds), int(count),
+        read_number(time), read_text(client), identity, read_text(termination),
+        read_text(error), int(retries), read_number(seconds), int(count),
     )  # fmt: skip

@@ -44,6 +44,23 @@ def _plain(http: HTTPStats) -> dict[str, Any]:
     return row
 
 
+def test_what_a_worker_makes_up() -> None:
+    """A text of a worker's is bounded and printable; a number is one that JSON has."""
+    _, changes = read_traffic(write_traffic(7, _some())[1:])
+    time, *rest = changes["http"]["unhappy"][0]
+    rest[3] = "/\x1b" + "a" * 5000
+    changes["http"]["unhappy"] = [[time, *rest]]
+    heard = MappingTraffic()
+    apply_changes(heard, changes)
+    [request] = heard.stats.use_http().unhappy.last
+    assert len(request.path) < 1100
+    assert request.path.startswith("/?a")
+    for wrong in ("nan", "inf"):
+        changes["http"]["unhappy"] = [[float(wrong), *rest]]
+        with pytest.raises(ValueError, match=f"^{wrong} is no number$"):
+            apply_changes(MappingTraffic(), changes)
+
+
 def _some() -> MappingTraffic:
     """Two answers of a, one of our own, and a request that went wrong."""
     traffic = MappingTraffic(active_requests=3, idle_connections=4)
