@@ -233,7 +233,8 @@ def test_too_much(sock: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("address", ["", "web", "127.0.0.1", "1:x", "http://a:b", "²"])
 def test_no_address(address: str) -> None:
     """An invalid address is one line of error, too."""
-    with pytest.raises(CannotAsk, match=r"must be \[HOST:\]PORT or unix:/PATH"):
+    form = r"must be \[HOST:\]PORT, https://\[HOST:\]PORT or unix:/PATH"
+    with pytest.raises(CannotAsk, match=form):
         Admin(address).status()
 
 
