@@ -92,9 +92,10 @@ class HTTPSession(RequestReader):
         sweeper.items.add(self)
         if not sweeper.runs:
             sweeper.start()
-        plans = self.settings.plans
-        if plans and self.info is None:
-            self._plan = plans.get(self.address[0])  # type: ignore[index]
+        plans, address = self.settings.plans, self.address
+        # An embedder's endpoint may be a UNIX socket beside one of TCP.
+        if plans and self.info is None and isinstance(address, tuple):
+            self._plan = plans.get(address[0])
         try:
             self.doRead()
             if not self._exchanges:

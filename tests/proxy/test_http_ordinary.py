@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 from twisted.logger import LogEvent, capturedLogs
 
+from lbconsul.net.sockets import BareSocket
 from lbconsul.proxy import http_requests, http_time_limits
+from lbconsul.proxy.handler import handle
 from lbconsul.proxy.http_session import HTTPSession
 from lbconsul.proxy.http_upstream import UpstreamConnection
 from lbconsul.stats.http import CLASSES, HTTPStats
@@ -563,6 +565,24 @@ def test_first_requests_that_are_equal() -> None:
         assert [plans.index(each) for each in plans] == [0, 0, 2, 3, 4]
         proxy.call(proxy.mapped.tick)
         assert not settings.plans
+
+
+def test_a_client_of_a_unix_socket_among_others() -> None:
+    """A client without an address is served where others have one."""
+    with HTTPStage() as stage:
+        kept = list[Peer]()
+        _asked(stage, kept, "127.0.0.1", GET)
+        ours, theirs = socket.socketpair()
+        client = Peer(stage.enter(theirs))
+        theirs.settimeout(loopback.PATIENCE)
+        client.say(GET)
+        with ours:
+            accepted = BareSocket(ours.family, ours.type, ours.proto, ours.detach())
+        accepted.setblocking(False)
+        stage.proxy.call(handle, stage.proxy.mapped, accepted, "", HTTPSession)
+        assert b"X-Forwarded-For" not in kept[0].hear()
+        kept[0].say(OK)
+        client.hear_message()
 
 
 def test_plans_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
