@@ -21,6 +21,7 @@ from lbconsul.takeover.protocol import write_offer, write_refusal
 from lbconsul.takeover.rendezvous import listen_at
 from lbconsul.tap import Options, makeService
 from tests.support.certificates import Authority, together
+from tests.support.descriptors import descriptors
 from tests.support.loopback import listening
 from tests.support.old_gateway import OldGateway, says
 from tests.support.ports import free_ports
@@ -577,7 +578,7 @@ class TestTakeover:
             places = ["{}:{}".format(*each.getsockname()) for each in theirs]
             line = write_offer(places)
             held.enter_context(OldGateway(path, says(line, theirs)))
-            before = len(os.listdir("/proc/self/fd"))
+            before = descriptors()
             gateway = self.make(path, f"{places[0]}:web", f"unix:{path}.more:more")
             shared = {where: each.is_shared for where, each in gateway.sockets.items()}
             assert shared == {places[0]: True, f"unix:{path}.more": False}
@@ -589,7 +590,7 @@ class TestTakeover:
             assert taken is not None
             assert taken.sockets == {}
             taken.close()
-        assert len(os.listdir("/proc/self/fd")) <= before
+        assert descriptors() - before == set()
 
     def test_cannot_start(self, path: str, capsys: Capture) -> None:
         """A start that fails lets the running gateway know at once."""

@@ -20,6 +20,7 @@ from lbconsul.config.listen import (
 from lbconsul.config.model import Mapping
 from lbconsul.errors import CannotListen
 from lbconsul.net.listening_socket import BorrowedSocket, OwnedSocket, open_socket
+from tests.support.descriptors import descriptors
 from tests.support.loopback import accept, connect
 from tests.support.ports import free_ports
 
@@ -304,9 +305,9 @@ class UnixTests(BindTestCase):
 
     def test_nothing_is_left_open(self) -> None:
         """A bind that fails closes its socket."""
-        before = len(os.listdir("/proc/self/fd"))
+        before = descriptors()
         self.refusal(UnixListen(f"{self.path}.d/web.sock"))
-        self.assertEqual(len(os.listdir("/proc/self/fd")), before)
+        self.assertEqual(descriptors() - before, frozenset())
 
 
 class SystemdTests(BindTestCase):

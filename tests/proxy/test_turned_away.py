@@ -1,6 +1,5 @@
 """Clients that a mapping does not serve, from the accept to the log."""
 
-import os
 import socket
 import tempfile
 from typing import Any
@@ -13,6 +12,7 @@ from lbconsul.proxy.access_log import BURST
 from lbconsul.proxy.mapping_proxy import MappingProxy
 from tests.proxy.test_mapping_proxy import MAPPING, MappingProxyTestCase
 from tests.support import loopback
+from tests.support.descriptors import descriptors
 from tests.support.mappings import altered
 from tests.support.running_proxy import active_listener
 
@@ -104,7 +104,7 @@ class TurnedAwayTests(MappingProxyTestCase):
         """
         mapped = self.mapped(deny=("192.0.2.0/24",))
         self.reactor.settle()  # it has a socket of its own from then on
-        before = len(os.listdir("/proc/self/fd"))
+        before = descriptors()
         with capturedLogs() as logs:
             for _ in range(300):
                 self.connect(mapped).close()
@@ -118,8 +118,7 @@ class TurnedAwayTests(MappingProxyTestCase):
         served = [line for line in lines if line.startswith("198.51.100.1:4000 ")]
         self.assertEqual((len(denied), len(served)), (BURST + 1, 1))
         self.assertIn("80:web: 250 more clients were not served: 250 PR", lines)
-        # What earlier tests have left may be closed meanwhile.
-        self.assertLessEqual(len(os.listdir("/proc/self/fd")), before)
+        self.assertEqual(descriptors() - before, frozenset())
 
 
 class ShapeOfLogTests(MappingProxyTestCase):

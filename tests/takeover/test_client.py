@@ -16,6 +16,7 @@ from lbconsul.takeover.client import take
 from lbconsul.takeover.inherited import InheritedSockets
 from lbconsul.takeover.protocol import write_offer, write_refusal
 from lbconsul.takeover.rendezvous import listen_at, trusted_users
+from tests.support.descriptors import descriptors
 from tests.support.loopback import accept, connect, listening
 from tests.support.old_gateway import OldGateway, Part, hear, hear_all, says
 
@@ -46,10 +47,10 @@ def refusal(path: str, *parts: Part, within: float = 5.0) -> str:
     The reason why no sockets can be taken from a gateway that does this; no descriptor
     is left open.
     """
-    before = set(os.listdir("/proc/self/fd"))
+    before = descriptors()
     with OldGateway(path, *parts), pytest.raises(CannotTakeOver) as raised:
         take(path, within=within)
-    assert len(os.listdir("/proc/self/fd")) <= len(before)
+    assert descriptors() - before == set()
     start = f"--takeover {path}: "
     assert str(raised.value).startswith(start)
     return str(raised.value)[len(start) :]

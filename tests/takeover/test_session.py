@@ -24,6 +24,7 @@ from lbconsul.takeover.session import (
     State,
     TakeoverSession,
 )
+from tests.support.descriptors import descriptors
 from tests.support.loopback import listening
 
 QUESTION = write_request("lbconsul 0.1.0")
@@ -114,13 +115,13 @@ def test_copies(played: Played) -> None:
     Copies of the descriptors are passed, which stay open until nothing can be sent any
     more.
     """
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
     played.session.begin()
     played.say(QUESTION, b"nonsense\n")
     assert played.transport.aborting
-    assert len(os.listdir("/proc/self/fd")) == before + 1
+    assert len(descriptors() - before) == 1
     played.session.connectionLost()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert descriptors() - before == set()
 
 
 def test_late_at_the_end(played: Played) -> None:
