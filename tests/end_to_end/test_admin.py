@@ -412,7 +412,8 @@ def test_ejected(
         own_servers[0].wait_until_listening()
 
         def is_trusted() -> bool:
-            visit(port)  # each worker tries it for itself
+            with held(port, 8):  # each worker tries it for itself, and gets a client
+                pass
             return bool(admin.upstreams()[dead]["standing"] == "serving")
 
         eventually(is_trusted, "emil is restored")
