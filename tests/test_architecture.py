@@ -153,6 +153,7 @@ EXCEPT = {
 #: suite tells what both data planes do.
 CONTRACT = "tests/dev/contract"
 TESTED_ELSEWHERE = {
+    "lbconsul.config.cookies": "tests/http/test_signed_cookie.py",
     "lbconsul.config.http": "tests/config/test_options.py",
     "lbconsul.config.http_options": "tests/config/test_options.py",
     "lbconsul.config.mapping_options": "tests/config/test_options.py",
