@@ -3,6 +3,8 @@
 from collections import Counter
 from collections.abc import Collection, Set
 
+from attrs import evolve
+
 from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.pool_spec import InstanceFilter
 from lbconsul.balance.standing import (
@@ -34,7 +36,7 @@ def why_empty(
     verdicts = [(each, evaluate(each, rules)) for each in instances]
     selected = [each for each in verdicts if not each[1].is_unselected]
     if not selected:
-        return _of_tags(instances, rules)
+        return _of_none_selected(instances, rules)
     states = Counter(_state(*each, rules, drained) for each in selected)
     if "serving" in states:
         return ""
@@ -51,7 +53,16 @@ def _of_skipped(skipped: Collection[str]) -> str:
     )
 
 
-def _of_tags(instances: Collection[Instance], rules: InstanceFilter) -> str:
+def _of_none_selected(instances: Collection[Instance], rules: InstanceFilter) -> str:
+    part = rules.selection
+    carry = any(
+        not evaluate(each, evolve(rules, selection=None)).is_unselected
+        for each in instances
+    )
+    if part is not None and carry:
+        wanted = [f"has {each}" for each in part.having]
+        wanted += [f"is without {each}" for each in part.lacking]
+        return f"{_instances(len(instances))}, none {' and '.join(wanted)}"
     tags = {tag for each in instances for tag in each.tags}
     have = f"tags: {listed(tags)}" if tags else "they have no tags"
     return f"{_instances(len(instances))}, none has tag {rules.tag}; {have}"

@@ -73,6 +73,8 @@ class Instance:
     port: int
     address: str = ""
     tags: tuple[str, ...] = ()
+    #: The metadata of its service, sorted by keys.
+    meta: tuple[tuple[str, str], ...] = ()
     #: Consul's Weights.Passing and Weights.Warning.
     passing_weight: int = 1
     warning_weight: int = 1

@@ -34,6 +34,33 @@ class ServiceQuery:
 
 
 @frozen
+class Trait:
+    """What an instance may have: a tag, or a pair of its service's metadata."""
+
+    tag: str = ""
+    #: Of metadata; empty: this is a tag.
+    key: str = ""
+    value: str = ""
+    #: Whether a tag of another case is another tag; to Consul it is the same.
+    is_exact: bool = False
+
+    def __str__(self) -> str:
+        return f"meta {self.key}={self.value}" if self.key else f"tag {self.tag}"
+
+
+@frozen
+class Selection:
+    """A part of an answer: the instances with all of `having` and none of `lacking`.
+
+    Pools of one query with selections that exclude each other share its watch, and an
+    instance is in one of them at any time.
+    """
+
+    having: tuple[Trait, ...] = ()
+    lacking: tuple[Trait, ...] = ()
+
+
+@frozen
 class InstanceFilter:
     """Which instances of an answer may get connections."""
 
@@ -42,6 +69,8 @@ class InstanceFilter:
     node_checks: bool = True
     #: The networks and UNIX paths that an instance's address must be in; empty: any.
     upstream_allow: tuple[str, ...] = ()
+    #: Which part of the instances with the tag it takes; None: all of them.
+    selection: Selection | None = None
 
 
 @frozen

@@ -7,7 +7,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from attrs import frozen
 
 from lbconsul.balance.instance import Health, Instance
-from lbconsul.balance.pool_spec import InstanceFilter
+from lbconsul.balance.pool_spec import InstanceFilter, Selection, Trait
 
 
 class Standing(Enum):
@@ -71,13 +71,11 @@ class Drain:
 def evaluate(instance: Instance, rules: InstanceFilter) -> Verdict:
     """The verdict on `instance` under `rules`."""
     if rules.tag and not _carries(instance, rules.tag):
-        return Verdict(
-            Standing.DRAINING,
-            0,
-            f"lost tag {rules.tag}",
-            deliberate=True,
-            is_unselected=True,
-        )
+        return _unselected(f"lost tag {rules.tag}")
+    if rules.selection is not None:
+        why = _outside_selection(instance, rules.selection)
+        if why:
+            return _unselected(why)
     why = instance.skipped or outside(instance, rules)
     if why:
         return Verdict(Standing.DRAINING, 0, why, deliberate=True)
@@ -95,6 +93,29 @@ def evaluate(instance: Instance, rules: InstanceFilter) -> Verdict:
     if weight <= 0:
         return Verdict(Standing.DRAINING, 0, "weight 0", deliberate=True)
     return Verdict(Standing.SERVING, weight, _words(health))
+
+
+def _unselected(why: str) -> Verdict:
+    return Verdict(Standing.DRAINING, 0, why, deliberate=True, is_unselected=True)
+
+
+def _outside_selection(instance: Instance, selection: Selection) -> str:
+    """Why an instance is not in this part of an answer; empty if it is."""
+    for each in selection.having:
+        if not _has(instance, each):
+            return f"lost {each}"
+    for each in selection.lacking:
+        if _has(instance, each):
+            return f"got {each}"
+    return ""
+
+
+def _has(instance: Instance, trait: Trait) -> bool:
+    if trait.key:
+        return (trait.key, trait.value) in instance.meta
+    if trait.is_exact:
+        return trait.tag in instance.tags
+    return _carries(instance, trait.tag)
 
 
 def _carries(instance: Instance, tag: str) -> bool:

@@ -10,6 +10,7 @@ from lbconsul.config.http import HTTP
 from lbconsul.config.listen import Listen, TCPListen, UnixListen
 from lbconsul.config.register import Register
 from lbconsul.config.rewriting import Rewriting
+from lbconsul.config.split import Selection
 from lbconsul.errors import ConfigError
 from lbconsul.text import decimal, quoted
 
@@ -165,6 +166,9 @@ class Mapping:
     service: str
     listen: Listen | None = None
     tag: str = ""
+    #: Of the instances with the tag; None: all of them.  Rows of one service with
+    #: other selections are other pools of one watch.
+    selection: Selection | None = None
     filter: str = ""
     #: The datacenters by priority: the first that has an instance is used.  Empty: the
     #: agent's own.

@@ -33,6 +33,10 @@ _OUTPUT = 120
 #: and Kubernetes' names stay below it, too.
 MOST_NAME = 255
 
+#: The most pairs of a service's metadata, and the longest key and value: Consul's own
+#: bounds (agent/structs, ``ValidateServiceMetadata``).  What exceeds them is not kept.
+MOST_META, _LONGEST_KEY, _LONGEST_VALUE = 64, 128, 512
+
 #: The most tags of an instance that are kept; tags longer than `MOST_NAME` are not.
 MOST_TAGS = 256
 
@@ -160,6 +164,7 @@ def _instance(entry: dict[str, Any], location: Location) -> Instance:
         port=location.port,
         address=location.address,
         tags=_tags(service),
+        meta=_meta(service),
         passing_weight=min(_get(weights, "Passing", int, 1), _MOST_WEIGHT),
         warning_weight=min(_get(weights, "Warning", int, 1), _MOST_WEIGHT),
         own_weight=_own_weight(service),
@@ -246,6 +251,20 @@ def _tags(service: dict[str, Any]) -> tuple[str, ...]:
     if not all(isinstance(each, str) for each in tags):
         raise UnusableAnswer("a tag is not a string")
     return tuple(each for each in tags if len(each) <= MOST_NAME)[:MOST_TAGS]
+
+
+def _meta(service: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    meta = _get(service, "Meta", dict, {})
+    if not meta:  # as most have it
+        return ()
+    kept = [
+        (key, value)
+        for key, value in meta.items()
+        if isinstance(value, str)
+        and len(key) <= _LONGEST_KEY
+        and len(value) <= _LONGEST_VALUE
+    ]
+    return tuple(sorted(kept)[:MOST_META])
 
 
 def _line(text: str) -> str:

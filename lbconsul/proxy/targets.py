@@ -9,9 +9,12 @@ from lbconsul.balance.pool_spec import (
     InstanceFilter,
     OutlierConfig,
     PoolSpec,
+    Selection,
     ServiceQuery,
     ShrinkGuardConfig,
+    Trait,
 )
+from lbconsul.config import split
 from lbconsul.config.model import Mapping
 
 #: Mappings whose `FailoverSpec` is cached.
@@ -42,11 +45,22 @@ def failover_spec(mapping: Mapping) -> FailoverSpec:
         # A spec of its own: another mapping may have only this pool to go to.
         selections = tuple(map(_with_others, selections))
     fallback = ServiceQuery(empty.fallback, fixed=empty.is_address)
+    whole = evolve(mapping, selection=None)  # it is another service
     return FailoverSpec(
         selections,
-        _with_others(_selection(mapping, fallback)) if empty.fallback else None,
+        _with_others(_selection(whole, fallback)) if empty.fallback else None,
         mapping.failback_after,
     )
+
+
+def _selected(selected: split.Selection | None) -> Selection | None:
+    if selected is None:
+        return None
+    having, lacking = (
+        tuple(Trait(each.tag, each.key, each.value, each.is_exact) for each in traits)
+        for traits in (selected.having, selected.lacking)
+    )
+    return Selection(having, lacking)
 
 
 def _with_others(selection: PoolSpec) -> PoolSpec:
@@ -57,7 +71,11 @@ def _with_others(selection: PoolSpec) -> PoolSpec:
 def _selection(mapping: Mapping, query: ServiceQuery) -> PoolSpec:
     # An address has neither tags nor checks, and the operator named it.
     named = InstanceFilter(
-        mapping.tag, mapping.health, mapping.node_checks, mapping.upstream_allow
+        mapping.tag,
+        mapping.health,
+        mapping.node_checks,
+        mapping.upstream_allow,
+        _selected(mapping.selection),
     )
     rules = InstanceFilter() if query.fixed else named
     first = mapping.ejection.base_time

@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 
 from lbconsul.balance.emptiness import why_empty
-from lbconsul.balance.pool_spec import InstanceFilter
+from lbconsul.balance.pool_spec import InstanceFilter, Selection, Trait
 from tests.support.instances import an_identity, an_instance
 
 PASSING = InstanceFilter(health=frozenset({"passing"}))
@@ -94,6 +94,17 @@ def test_tag(tags: list[list[str]], have: str) -> None:
     """If no instance has the tag, the text lists the tags that exist."""
     found = [an_instance(str(number), tags=each) for number, each in enumerate(tags)]
     assert have in why_empty(found, InstanceFilter(tag="v2"))
+
+
+def test_selection() -> None:
+    """If no instance is in the part, the text says what would be."""
+    canary, v2 = Trait("canary"), Trait(key="version", value="2")
+    rules = InstanceFilter("eu", selection=Selection((v2,), (canary,)))
+    eu, us = an_instance("a", tags=["eu", "canary"]), an_instance("b", tags=["us"])
+    assert why_empty([eu, us], rules) == (
+        "2 instances, none has meta version=2 and is without tag canary"
+    )
+    assert "none has tag eu" in why_empty([us], rules)
 
 
 def test_left_out() -> None:

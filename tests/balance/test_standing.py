@@ -4,7 +4,7 @@ import pytest
 from attrs import evolve
 
 from lbconsul.balance.instance import STATUSES, Status
-from lbconsul.balance.pool_spec import InstanceFilter
+from lbconsul.balance.pool_spec import InstanceFilter, Selection, Trait
 from lbconsul.balance.standing import (
     GONE,
     MANUALLY_DRAINED,
@@ -74,6 +74,47 @@ def test_tag(tag: str, selected: bool) -> None:
     if not selected:
         reason = "lost tag v1"
         assert (verdict.reason, verdict.deliberate) == (reason, True)
+
+
+V2, CANARY = Trait(key="version", value="2"), Trait("canary")
+
+
+@pytest.mark.parametrize(
+    ("part", "names"),
+    [
+        (Selection(), ["both", "new", "old", "tagged"]),
+        (Selection(having=(CANARY,)), ["both", "tagged"]),
+        (Selection(having=(V2,)), ["both", "new"]),
+        (Selection(having=(V2,), lacking=(CANARY,)), ["new"]),
+        (Selection(lacking=(CANARY, V2)), ["old"]),
+        (Selection(having=(Trait("CANARY"),)), ["both", "tagged"]),
+        (Selection(having=(Trait("CANARY", is_exact=True),)), []),
+        (Selection(having=(Trait("canary", is_exact=True),)), ["both", "tagged"]),
+    ],
+)
+def test_selection(part: Selection, names: list[str]) -> None:
+    """A pool can be a part of an answer: by tag, by metadata, or none of these."""
+    found = [
+        an_instance("old", meta={"version": "1"}),
+        an_instance("new", meta={"team": "a", "version": "2"}),
+        an_instance("tagged", tags=["canary"]),
+        an_instance("both", tags=["eu", "canary"], meta={"version": "2"}),
+    ]
+    rules = InstanceFilter(selection=part)
+    verdicts = {each.identity.service_id: evaluate(each, rules) for each in found}
+    assert names == sorted(
+        name for name, verdict in verdicts.items() if not verdict.is_unselected
+    )
+
+
+def test_left_selection() -> None:
+    """An instance that comes into another part drains where it was, and says why."""
+    instance = an_instance(tags=["canary"])
+    rest = InstanceFilter(selection=Selection(lacking=(CANARY,)))
+    verdict = evaluate(instance, rest)
+    assert (verdict.reason, verdict.deliberate) == ("got tag canary", True)
+    new = InstanceFilter(selection=Selection(having=(V2,)))
+    assert evaluate(instance, new).reason == "lost meta version=2"
 
 
 def test_node_checks() -> None:

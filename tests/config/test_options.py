@@ -28,7 +28,7 @@ from lbconsul.config.rewriting import Rewriting
 from lbconsul.config.rewriting_options import LISTS
 
 #: What a mapping has beside its options.
-ITS_OWN = {"service", "listen", "route", "routes"}
+ITS_OWN = {"service", "listen", "route", "routes", "selection"}
 
 
 #: Fields of a mapping that hold a group of options.

@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbconsul.balance.instance import Health, Identity, Instance
-from lbconsul.consul.catalog import MOST_NAME, MOST_TAGS, Catalog, parse, read_entry
+from lbconsul.consul.catalog import (
+    MOST_META,
+    MOST_NAME,
+    MOST_TAGS,
+    Catalog,
+    parse,
+    read_entry,
+)
 from lbconsul.consul.location import Pick
 from lbconsul.errors import UnusableAnswer
 from tests.support.instances import an_answer, an_entry
@@ -408,6 +415,17 @@ class TestBounds:
         known = _one(an_entry(Tags=tags)).tags
         assert known[:7] == ("0", "1", "2", "3", "4", "y" * MOST_NAME, "5")
         assert len(known) == MOST_TAGS
+
+    def test_metadata(self) -> None:
+        """The metadata of a service is known as far as Consul's bounds go."""
+        assert _one(an_entry(Meta={"version": "2", "a": "b"})).meta == (
+            ("a", "b"),
+            ("version", "2"),
+        )
+        odd = {"n": 1, "k" * 129: "", "long": "v" * 513, "none": None}
+        assert _one(an_entry(Meta=odd)).meta == ()
+        many = {f"{number:03}": "" for number in range(100)}
+        assert len(_one(an_entry(Meta=many)).meta) == MOST_META
 
     @pytest.mark.parametrize("weight", [10**30, -(10**30), 10**4000])
     def test_weights(self, weight: int) -> None:

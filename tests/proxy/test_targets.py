@@ -1,14 +1,19 @@
 """What a mapping selects."""
 
+from attrs import evolve
+
 from lbconsul.balance.pool_spec import (
     FailoverSpec,
     InstanceFilter,
     OutlierConfig,
+    Selection,
     ServiceQuery,
     ShrinkGuardConfig,
+    Trait,
 )
+from lbconsul.config import split
 from lbconsul.config.build import configure
-from lbconsul.config.model import Mapping
+from lbconsul.config.model import Mapping, WhenEmpty
 from lbconsul.proxy.targets import failover_spec
 
 
@@ -24,6 +29,24 @@ def test_all_that_is_said() -> None:
     assert selection.query == ServiceQuery("web", "a", "b", "c")
     assert selection.rules == InstanceFilter("d", frozenset({"passing"}), False)
     assert selection.policy == "p2c"
+
+
+def test_selections() -> None:
+    """Rows with other parts of a service are other pools of one watch, but for when
+    none is left: the fallback is another service.
+    """
+    canary = split.Trait("canary")
+    web = Mapping("web", when_empty=WhenEmpty(fallback="old"))
+    part = evolve(web, selection=split.Selection(having=(canary,)))
+    rest = evolve(web, selection=split.Selection(lacking=(canary,)))
+    pools = [failover_spec(each).all() for each in (web, part, rest)]
+    assert {first.query for first, _ in pools} == {ServiceQuery("web")}
+    assert [first.rules.selection for first, _ in pools] == [
+        None,
+        Selection((Trait("canary"),)),
+        Selection((), (Trait("canary"),)),
+    ]
+    assert {fallback.rules.selection for _, fallback in pools} == {None}
 
 
 def test_nothing_said() -> None:

@@ -1,7 +1,8 @@
 """Instances, upstreams and Consul's answers, with only what a test cares about."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from lbconsul.balance.instance import Health, Identity, Instance, Status
@@ -31,6 +32,7 @@ def an_instance(
     warning_weight: int = 1,
     own_weight: int | None = None,
     tags: Sequence[str] = (),
+    meta: Mapping[str, str] = MappingProxyType({}),
     status: Status = "passing",
     reason: str = "",
     node_status: Status = "passing",
@@ -46,6 +48,7 @@ def an_instance(
         port=port,
         address=host,
         tags=tuple(tags),
+        meta=tuple(sorted(meta.items())),
         passing_weight=weight,
         warning_weight=warning_weight,
         own_weight=own_weight,
