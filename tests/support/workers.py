@@ -4,6 +4,8 @@ import os
 import signal
 import time
 from collections import Counter
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.gateway import Gateway
@@ -28,11 +30,42 @@ def pids(gateway: Gateway) -> dict[int, int]:
 
 def is_alive(pid: int) -> bool:
     """Whether there is a process that has not ended, waited for or not."""
+    return _state(pid) not in "ZX"
+
+
+def _state(pid: int) -> str:
+    """As proc(5) has it; X if there is no such process."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
-        return False
-    return stat.rpartition(")")[2].split()[0] not in "ZX"
+        return "X"
+    return stat.rpartition(")")[2].split()[0]
+
+
+@contextmanager
+def frozen(*pids: int) -> Iterator[None]:
+    """Meanwhile these do nothing, and the kernel gives them no client."""
+    try:
+        for each in pids:
+            os.kill(each, signal.SIGSTOP)
+        # Until then the kernel may choose one of them to be told of a client.
+        eventually(
+            lambda: all(_state(each) == "T" for each in pids), "they stand still"
+        )
+        yield
+    finally:
+        for each in pids:
+            os.kill(each, signal.SIGCONT)
+
+
+def one_by_one(pids: Collection[int]) -> Iterator[int]:
+    """Each of these workers, while it gets all clients.
+
+    Otherwise the kernel may wake the same one for one client after the other.
+    """
+    for each in pids:
+        with frozen(*(other for other in pids if other != each)):
+            yield each
 
 
 def wait_until_gone(*gone: int) -> None:
