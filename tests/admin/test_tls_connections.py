@@ -31,6 +31,7 @@ from tests.support.certificates import Authority, together
 from tests.support.fake_source import FixedToken, fake_source
 from tests.support.in_reactor import run, until
 from tests.support.ports import free_ports
+from tests.support.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -172,7 +173,7 @@ def _serve(reactor: Any, tls: TLSServer) -> AdminServer:
 
 
 def _get(port: int, path: str, context: ssl.SSLContext) -> tuple[int, bytes, str]:
-    connection = HTTPSConnection("localhost", port, timeout=20, context=context)
+    connection = HTTPSConnection("localhost", port, timeout=PATIENCE, context=context)
     try:
         connection.request("GET", path)
         response = connection.getresponse()

@@ -15,8 +15,7 @@ from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.keys import Keys
 
-#: How long anything may take to show up at most, in seconds: the machine may be busy.
-PATIENCE = 30.0
+from tests.support.waiting import PATIENCE
 
 #: Chromium is to talk to the page's gateway only.
 _QUIET = (

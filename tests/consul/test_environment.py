@@ -18,11 +18,9 @@ from lbconsul.config.sources import Source, from_command_line, from_environment
 from lbconsul.consul.client import consul_client
 from tests.support.certificates import Authority
 from tests.support.in_reactor import run
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.process
-
-#: How long a client has to say something, in seconds.
-PATIENCE = 20.0
 
 
 @frozen

@@ -17,10 +17,11 @@ from lbconsul.errors import UnusableAnswer
 from lbconsul.steps import finish
 from tests.support.consul_agent import ConsulAgent
 from tests.support.in_reactor import FastReactor, run, until
+from tests.support.waiting import PATIENCE
 from tests.support.watching import local
 
 #: How long news may take, in our seconds.
-SOON = 20.0
+SOON = PATIENCE
 
 
 def entry(key: str, value: bytes | None = b"", index: int = 1) -> dict[str, Any]:
@@ -121,7 +122,7 @@ def test_a_real_consul(agent: ConsulAgent) -> None:
         finally:
             await watch.stopService()
 
-    run(scenario, timeout=60.0)
+    run(scenario, timeout=5 * PATIENCE)
     a, b, c = (f"certs/{name}" for name in "abc")
     assert heard == [
         [],
@@ -159,7 +160,7 @@ def test_a_consul_that_goes_and_comes(consul_binary: str) -> None:
     with ConsulAgent(consul_binary, persistent=True) as own:
         put(own, "certs/a", b"one")
         with capturedLogs() as events:
-            run(scenario, timeout=60.0)
+            run(scenario, timeout=5 * PATIENCE)
     assert heard == [["certs/a"]]
     said = [formatEvent(each) for each in events]
     assert any("the last answer stays in use" in each for each in said)

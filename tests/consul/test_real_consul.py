@@ -14,6 +14,7 @@ from lbconsul.config.consul import ConsulConfig
 from tests.support.certificates import Authority
 from tests.support.consul_agent import ConsulAgent
 from tests.support.in_reactor import FastReactor, run, until
+from tests.support.waiting import PATIENCE
 from tests.support.watching import Watched, local, watched
 
 pytestmark = pytest.mark.consul
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.consul
 SPEED = 10.0
 
 #: How long news may take, in our seconds; a busy machine takes its time.
-SOON = 20.0
+SOON = PATIENCE
 
 #: The token that may do anything, where there are ACLs.
 MASTER = "00000000-0000-0000-0000-0000000000aa"
@@ -47,7 +48,7 @@ def watching(
         finally:
             await gateway.watch.stopService()
 
-    return run(scenario, timeout=60.0)
+    return run(scenario, timeout=5 * PATIENCE)
 
 
 def register(agent: ConsulAgent, service: str, number: int = 1, **of: Any) -> None:

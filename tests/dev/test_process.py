@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.dev_catalog import DevCatalogProcess
 from tests.support.http_api import ask
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.process
 
@@ -35,4 +36,4 @@ def test_stopping_ends_those_who_wait() -> None:
             waiting = threads.submit(ask, catalog.port, "GET", path)
             time.sleep(0.3)
         with pytest.raises(OSError):
-            waiting.result(timeout=5)
+            waiting.result(timeout=PATIENCE)

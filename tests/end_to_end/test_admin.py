@@ -25,7 +25,7 @@ from tests.support.gateway import Gateway, StartGateway, run_to_its_end
 from tests.support.load import Visitor, connect
 from tests.support.needed import needed
 from tests.support.ports import free_ports
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 from tests.support.web_server import WebServer
 from tests.support.workers import all_serve, pids
 
@@ -620,7 +620,9 @@ def test_taken_address(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         busy = taken.getsockname()[1]
         told = ["--admin", str(busy), "--map", f"{port}:nobody"]
-        _, said = (ended := run_to_its_end(tmp_path, *told)).communicate(timeout=30)
+        _, said = (ended := run_to_its_end(tmp_path, *told)).communicate(
+            timeout=PATIENCE
+        )
     assert said == (
         f"lbconsul: cannot listen on 127.0.0.1:{busy} for --admin:"
         " Address already in use\n"

@@ -11,7 +11,7 @@ from tests.end_to_end.visits import visits
 from tests.support.consul_agent import ConsulAgent
 from tests.support.moved_clock import MovedClock
 from tests.support.ports import free_ports
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 from tests.support.web_server import WebServer
 
 pytestmark = pytest.mark.consul
@@ -45,7 +45,7 @@ def test_the_wall_clock_is_set(
     admin = Admin(f"127.0.0.1:{admin_port}")
     begun = admin.status()["gateway"]
     for number, moved in enumerate((-600.0, 86_400.0), 1):
-        with socket.create_connection(("127.0.0.1", port), 30) as idle:
+        with socket.create_connection(("127.0.0.1", port), PATIENCE) as idle:
             clock.by(moved)
             assert idle.recv(1) == b""  # for nothing moved on it for half a second
         stage.add(own_servers[number])

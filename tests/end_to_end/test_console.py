@@ -323,7 +323,7 @@ def scraping(
 
     def value(name: str) -> str | None:
         url = f"http://127.0.0.1:{port}/api/v1/query?query={name}"
-        with suppress(OSError), urlopen(url, timeout=10) as answer:
+        with suppress(OSError), urlopen(url, timeout=PATIENCE) as answer:
             for each in json.load(answer)["data"]["result"]:
                 return str(each["value"][1])
         return None

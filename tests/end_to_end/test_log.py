@@ -14,7 +14,7 @@ from tests.support.gateway import run_to_its_end
 from tests.support.http_api import ask
 from tests.support.ports import free_ports
 from tests.support.stalled_log import PipedGateway
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 from tests.support.web_server import WebServer
 
 pytestmark = pytest.mark.consul
@@ -122,7 +122,7 @@ def test_a_disk_that_is_full(stage: Stage) -> None:
 def test_no_place_for_a_log_file(tmp_path: Path) -> None:
     """A log file that cannot be opened is one line at the start, and status 1."""
     process = run_to_its_end(tmp_path, "--log-file=none/log", "--map=127.0.0.1:81:web")
-    _, error = process.communicate(timeout=30)
+    _, error = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert error.splitlines() == [
         "lbconsul: --log-file none/log: cannot be opened: No such file or directory"

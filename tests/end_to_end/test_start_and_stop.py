@@ -26,7 +26,7 @@ from tests.support.consul_agent import ConsulAgent
 from tests.support.gateway import Gateway, StartGateway
 from tests.support.load import Visitor, connect
 from tests.support.ports import free_ports
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 from tests.support.web_server import WebServer
 from tests.support.workers import all_serve
 
@@ -82,7 +82,7 @@ def test_early_client(consul: ConsulAgent, stage: Stage, workers: str) -> None:
         early.settimeout(0.5)
         with pytest.raises(TimeoutError):
             early.recv(1)
-        early.settimeout(20.0)
+        early.settimeout(PATIENCE)
         with ConsulRelay(consul.port, consul_port):
             answer = b"".join(iter(lambda: early.recv(65536), b""))
     assert answer.endswith(b"anna early\n")

@@ -25,9 +25,9 @@ from tests.end_to_end.visits import held, visit
 from tests.support.consul_agent import ConsulAgent
 from tests.support.gateway import Gateway, StartGateway, run_to_its_end
 from tests.support.load import Address, Load, connect
-from tests.support.loopback import PATIENCE, full_queue, receive_all
+from tests.support.loopback import full_queue, receive_all
 from tests.support.ports import free_ports
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 from tests.support.web_server import WebServer
 from tests.support.workers import all_serve
 
@@ -261,7 +261,7 @@ def test_port_of_somebody_else(
         place = f"127.0.0.1:{other.getsockname()[1]}"
         told = ["--consul", f"127.0.0.1:{consul.port}", "--takeover", meeting]
         ended = run_to_its_end(tmp_path, *told, "--map", f"{place}:{web}")
-        _, said = ended.communicate(timeout=30)
+        _, said = ended.communicate(timeout=PATIENCE)
     assert ended.returncode == 1
     assert said.endswith(": Address already in use\n")
     assert not os.path.exists(meeting)
@@ -278,7 +278,7 @@ def test_unfit_path(web: str, tmp_path: Path, path: str, why: str) -> None:
     """An unusable path is one line of error, and nothing starts."""
     (port,) = free_ports(1)
     ended = run_to_its_end(tmp_path, "--takeover", path, "--map", f"{port}:{web}")
-    _, said = ended.communicate(timeout=30)
+    _, said = ended.communicate(timeout=PATIENCE)
     assert ended.returncode == 1
     assert said == f"lbconsul: --takeover {path}: {why}\n"
 
@@ -291,7 +291,7 @@ def test_check_takes_nothing(
     told = ["--map", f"{port}:{web}", "--takeover", meeting]
     old = gateway(*told)
     checked = run_to_its_end(tmp_path, *told, "--check")
-    assert checked.wait(30) == 0
+    assert checked.wait(PATIENCE) == 0
     assert old.find("takes over") == []
 
 
@@ -299,7 +299,7 @@ def killed(process: "subprocess.Popen[str]", old: Gateway) -> None:
     """The new gateway is killed once it has the sockets."""
     old.wait_for(r"process \d+ takes over: 1 sockets handed to it")
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE)
 
 
 def terminated(process: "subprocess.Popen[str]", old: Gateway) -> None:
@@ -307,7 +307,7 @@ def terminated(process: "subprocess.Popen[str]", old: Gateway) -> None:
     old.wait_for(r"process \d+ takes over: 1 sockets handed to it")
     time.sleep(1)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
 
 
@@ -343,7 +343,7 @@ def test_bad_configuration(
         place = f"127.0.0.1:{other.getsockname()[1]}"
         maps = ["--map", f"{port}:{web}", "--map", f"{place}:{web}"]
         ended = run_to_its_end(tmp_path, "--takeover", meeting, *maps)
-        assert ended.wait(30) == 1
+        assert ended.wait(PATIENCE) == 1
     old.wait_for("does not take over after all: this gateway goes on")
     assert visit(port) in ("anna", "bert")
 

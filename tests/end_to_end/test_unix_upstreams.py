@@ -13,7 +13,7 @@ from tests.support.admin_side import AdminSide
 from tests.support.dev_catalog import DevCatalogProcess
 from tests.support.gateway import StartGateway
 from tests.support.ports import free_ports
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ class UnixServer:
 
     def __exit__(self, *_: object) -> None:
         self._sock.shutdown(socket.SHUT_RDWR)
-        self._thread.join(10.0)
+        self._thread.join(PATIENCE)
         self._sock.close()
 
     def _serve(self) -> None:

@@ -35,6 +35,7 @@ from tests.support.instances import an_identity, an_instance, instances
 from tests.support.loopback import listening
 from tests.support.ports import free_ports
 from tests.support.running_proxy import ReactorThread
+from tests.support.waiting import PATIENCE
 
 
 def config(**options: str) -> Config:
@@ -66,7 +67,7 @@ def start(running: ReactorThread, lookout: AdminService) -> None:
 
 def get(port: int, path: str) -> Any:
     """What is answered."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()
@@ -229,7 +230,7 @@ def test_token_of_the_environment(running: ReactorThread) -> None:
     start(running, shown)
     answers = []
     for token in ("wrong", "s3cret"):
-        connection = HTTPConnection("127.0.0.1", port, timeout=10)
+        connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
         headers = {"Authorization": f"Bearer {token}"}
         connection.request("POST", "/upstreams/dc1/n/gone/drain", headers=headers)
         answers.append(connection.getresponse().status)
@@ -250,7 +251,7 @@ def test_two_tokens(running: ReactorThread, tmp_path: Path) -> None:
     answers = []
     for method, path in (("GET", "/status"), ("POST", "/upstreams/dc1/n/gone/drain")):
         for token in ("wrong", "looks", "s3cret"):
-            connection = HTTPConnection("127.0.0.1", port, timeout=10)
+            connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
             headers = {"Authorization": f"Bearer {token}"}
             connection.request(method, path, headers=headers)
             answers.append(connection.getresponse().status)
@@ -277,7 +278,7 @@ def test_refusals_in_the_log(running: ReactorThread, tmp_path: Path) -> None:
     with capturedLogs() as events:
         start(running, shown)
         for _ in range(20):
-            connection = HTTPConnection("127.0.0.1", port, timeout=10)
+            connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
             connection.request("POST", "/drain")
             assert connection.getresponse().status == 401
             connection.close()

@@ -24,6 +24,7 @@ from tests.support.binaries import REPOSITORY
 from tests.support.gateway import TWISTD
 from tests.support.http_api import ask
 from tests.support.ports import free_ports
+from tests.support.waiting import PATIENCE
 
 
 def _event(**fields: Any) -> dict[str, Any]:
@@ -266,7 +267,7 @@ def test_a_real_process(tmp_path: Path) -> None:
         _wait_for(log, '"client"')
     finally:
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=30)
+        process.communicate(timeout=PATIENCE)
     rotated = (tmp_path / "log.1").read_text()
     text = rotated + log.read_text()
     rows = [json.loads(line) for line in text.splitlines()]

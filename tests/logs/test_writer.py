@@ -17,7 +17,7 @@ from attrs import Factory, define
 from lbconsul.logs import writer as module
 from lbconsul.logs.targets import Descriptor
 from lbconsul.logs.writer import OVERHEAD, LogWriter
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 
 def told(count: int, error: str) -> bytes:
@@ -285,7 +285,7 @@ def test_a_process_that_ends(tmp_path: Path) -> None:
     )
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
     try:
-        assert process.wait(30) == 0
+        assert process.wait(PATIENCE) == 0
     finally:
         process.kill()
         assert process.stdout is not None

@@ -14,6 +14,7 @@ from lbconsul.process.service_manager import (
     notify_socket,
     watchdog_interval,
 )
+from tests.support.waiting import PATIENCE
 
 #: More than any queue of datagrams holds.
 MANY = 5000
@@ -23,7 +24,7 @@ MANY = 5000
 def manager() -> Iterator[socket.socket]:
     """The socket of a service manager, which has a path or a name when it is bound."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(10)
+        sock.settimeout(PATIENCE)
         yield sock
 
 

@@ -38,7 +38,7 @@ from tests.support.loopback import accept, connect, listening
 from tests.support.ports import free_ports
 from tests.support.running_proxy import ReactorThread
 from tests.support.upstreams import WEB, instance
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 HERE = TCPListen("127.0.0.1", 0)
 MAPPING = Mapping("web", HERE)
@@ -359,7 +359,7 @@ def test_limit(running: Running) -> None:
     running.server.settimeout(0.3)
     with pytest.raises(TimeoutError):
         accept(running.server)
-    running.server.settimeout(20)
+    running.server.settimeout(PATIENCE)
     client.close()
     upstream.close()
     assert_alive(waiting, running.held.enter_context(accept(running.server)))

@@ -29,7 +29,7 @@ from tests.support.loopback import (
 from tests.support.proxy_process import ProxyProcess
 from tests.support.running_proxy import RunningProxy
 from tests.support.upstreams import WEB, instance
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 
 @pytest.fixture
@@ -433,7 +433,7 @@ class TestLimits:
             client, upstream = first[1]
             client.close()
             upstream.close()
-            server.settimeout(20)
+            server.settimeout(PATIENCE)
             with accept(server) as served:
                 assert receive(served, 8) == b"anybody?"
                 served.sendall(b"yes")

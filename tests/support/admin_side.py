@@ -12,13 +12,13 @@ from urllib.parse import quote
 import jsonschema
 
 from tests.support.binaries import REPOSITORY
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 SCHEMA = json.loads((REPOSITORY / "docs" / "status.schema.json").read_text())
 _VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 
 #: How long one answer, or an event, may take, in seconds.
-TIMEOUT = 30.0
+TIMEOUT = PATIENCE
 
 
 class Said(NamedTuple):

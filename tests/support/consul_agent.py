@@ -14,11 +14,12 @@ from typing import Any, Self
 from tests.support import kept_logs
 from tests.support.http_api import Answer, ask
 from tests.support.ports import free_ports
+from tests.support.waiting import PATIENCE
 
 #: How long an agent may take to elect itself and to call itself healthy, in
 #: seconds.  A dev agent takes a quarter of a second, one that comes back from
 #: a kill with its data about three, and a busy CI machine takes its time.
-READY = 30.0
+READY = PATIENCE
 
 NODE = "test-node"
 

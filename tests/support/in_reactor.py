@@ -20,6 +20,8 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from tests.support.waiting import PATIENCE
+
 _NAME = "twisted.internet.reactor"
 
 #: The most by which a turn of a reactor may be longer than what it waited for, in
@@ -30,7 +32,8 @@ T = TypeVar("T")
 
 
 def run(
-    scenario: Callable[[EPollReactor], Coroutine[Any, Any, T]], timeout: float = 30.0
+    scenario: Callable[[EPollReactor], Coroutine[Any, Any, T]],
+    timeout: float = 2 * PATIENCE,
 ) -> T:
     """What `scenario` returns or raises, given a reactor that runs.
 
@@ -85,7 +88,7 @@ class SteadyReactor(EPollReactor):
 
 
 async def until(
-    reactor: IReactorTime, condition: Callable[[], object], timeout: float = 10.0
+    reactor: IReactorTime, condition: Callable[[], object], timeout: float = PATIENCE
 ) -> float:
     """Wait until `condition` holds; how many seconds that took.
 
@@ -95,7 +98,7 @@ async def until(
     while not condition():
         waited = reactor.seconds() - begin
         assert waited < timeout, f"not so after {waited:.1f} s"
-        await deferLater(reactor, timeout / 1000)
+        await deferLater(reactor, max(0.01, timeout / 10000))
     return reactor.seconds() - begin
 
 

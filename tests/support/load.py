@@ -37,12 +37,13 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from tests.support.program import OwnProgram
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     import ssl
 
 #: How long one answer may take, in seconds.
-TIMEOUT = 20.0
+TIMEOUT = PATIENCE
 
 #: A port of 127.0.0.1, or host:port, or [host]:port, or the path of a UNIX socket;
 #: after `TLS` what is to be spoken to with TLS, there as ``name@port`` with a server

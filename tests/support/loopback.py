@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 
+from tests.support import waiting
+
 #: The longest that anything on loopback may take, in seconds.
-PATIENCE = 20.0
+PATIENCE = waiting.PATIENCE
 
 Address = tuple[str, int]
 

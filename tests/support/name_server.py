@@ -16,6 +16,8 @@ from typing import Self
 from attrs import Factory, define, frozen
 from twisted.names import dns
 
+from tests.support.waiting import PATIENCE
+
 
 @frozen
 class Reply:
@@ -145,7 +147,7 @@ class NameServer:
                 told.set()
 
             self._later(name, kind, tell)
-            told.wait(30.0)
+            told.wait(PATIENCE)
 
 
 def answer(query: dns.Message, reply: Reply, *, is_short: bool = False) -> bytes:

@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 
 #: How long anything may take before it is taken to hang, in seconds: a busy machine is
-#: no mistake.
-PATIENCE = 30.0
+#: no mistake.  Workers that take half a second to start took 20 s.
+PATIENCE = 60.0
 
 
 def eventually(

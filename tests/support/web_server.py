@@ -26,9 +26,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from tests.support.binaries import REPOSITORY
 from tests.support.ports import free_ports
-
-#: How long it may take to listen, or to be gone, in seconds.
-PATIENCE = 30.0
+from tests.support.waiting import PATIENCE
 
 #: So long without a connection is idle, in seconds.
 QUIET = 0.5

@@ -24,7 +24,7 @@ from tests.support.loopback import connect, listening, refusing
 from tests.support.ports import free_ports
 from tests.support.recording_reactor import RecordingReactor
 from tests.support.running_proxy import ReactorThread
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 
 @define
@@ -315,7 +315,7 @@ class TestGateway:
                 self.answer(running, gateway, ServiceQuery("web"))
                 running.call(gateway.start_serving)
                 assert gateway.is_serving
-                client.settimeout(5)
+                client.settimeout(PATIENCE)
                 assert client.recv(1) == b""
             running.outcome(gateway.stopService)
 

@@ -27,7 +27,7 @@ from tests.support.binaries import REPOSITORY
 from tests.support.loopback import connect, listening
 from tests.support.old_gateway import hear, hear_all
 from tests.support.running_proxy import ReactorThread
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 QUESTION = write_request("lbconsul 0.1.0")
 
@@ -221,7 +221,7 @@ def test_waits_in_vain(stage: Stage) -> None:
     thread = threading.Thread(target=lambda: taken.append(take(stage.path)))
     thread.start()
     hanging.sendall(b"nonsense\n")
-    thread.join(30)
+    thread.join(PATIENCE)
     assert taken[0] is not None
     taken[0].close()
     assert hear(hanging) == b'{"refused": "not JSON"}\n'

@@ -21,7 +21,7 @@ from tests.support.running_workers import (
     refuses,
 )
 from tests.support.upstreams import WEB
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.process
 
@@ -72,7 +72,7 @@ def test_limit(start: Any, held: ExitStack) -> None:
     server.settimeout(0.5)
     with pytest.raises(TimeoutError):
         accept(server)
-    server.settimeout(5)
+    server.settimeout(PATIENCE)
     for each in (clients[0], upstreams[0], clients[1], upstreams[1]):
         each.close()
     for _ in range(2):

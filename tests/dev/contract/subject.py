@@ -11,6 +11,7 @@ from urllib.parse import quote
 from attrs import field, frozen
 
 from tests.support.http_api import Answer
+from tests.support.waiting import PATIENCE
 
 REGISTER = "/v1/agent/service/register"
 
@@ -111,7 +112,7 @@ class Subject:
         future = self._threads.submit(self.see, name, **asked)
         time.sleep(0.1)
         yield future
-        future.result(timeout=15)
+        future.result(timeout=PATIENCE)
 
     def node(self) -> str:
         name: str = self.get("/v1/agent/self")["Config"]["NodeName"]
