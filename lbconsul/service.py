@@ -39,6 +39,7 @@ from lbconsul.gateway.drain_file import from_rows, to_rows
 from lbconsul.gateway.graceful_shutdown import GracefulShutdown
 from lbconsul.gateway.interfaces import DataPlane, Stage
 from lbconsul.gateway.operations import Operations
+from lbconsul.gateway.password_files import PasswordFiles
 from lbconsul.gateway.registrations import Registrations
 from lbconsul.gateway.reload import Reloader
 from lbconsul.gateway.screening import Screening
@@ -102,6 +103,8 @@ class Gateway(MultiService):
     availability: Availability = field(init=False)
     #: What clients are served TLS with.
     certificates: Certificates = field(init=False)
+    #: Whom mappings with `basic-auth` serve.
+    passwords: PasswordFiles = field(init=False)
     _admin: AdminService = field(init=False)
     _watches: Watches = field(init=False)
     _dev: "DevCatalog | None" = field(init=False, default=None)
@@ -128,6 +131,7 @@ class Gateway(MultiService):
         client = self._new_client(config.consul)
         self._watches = self._make_watches(client, own, state)
         self.certificates = Certificates(reactor, self.data_plane, client, self._chance)
+        self.passwords = PasswordFiles(reactor, self.data_plane)
         self._admin.load_certificates(client, self._chance)
         self.availability = Availability(
             reactor, self.registry, self._watches, self._admin
@@ -150,6 +154,7 @@ class Gateway(MultiService):
             self,
             self._watches,
             self.certificates,
+            self.passwords,
             self.operations,
             self.availability,
             self._screening,
@@ -204,7 +209,7 @@ class Gateway(MultiService):
         if self._dev is not None:
             services.append(self._dev)
         services.append(self._watches)  # they know the last answers before clients come
-        services.append(self.certificates)
+        services += [self.certificates, self.passwords]
         if self._predecessor is None:
             services.append(self.data_plane)
         services += [self._admin, self._screening, self.registrations]
@@ -281,12 +286,13 @@ class Gateway(MultiService):
     def listen(self, mapping: Mapping) -> None:
         """Serve one more mapping; at once if the gateway runs.
 
-        :raises ConfigError: its certificates or its policy cannot be used.
+        :raises ConfigError: its certificates, passwords or policy cannot be used.
         :raises CannotListen: the gateway runs, and the address cannot be bound.
         """
         self._reloader.finish()
         self._load(mapping)
         self.certificates.add(mapping)
+        self.passwords.add(mapping)
         self.data_plane.listen(mapping)
         if self.running:
             self._screening.learn()
@@ -314,11 +320,12 @@ class Gateway(MultiService):
 
         Its service is watched from now on, or from the gateway's start.
 
-        :raises ConfigError: its certificates or its policy cannot be used.
+        :raises ConfigError: its certificates, passwords or policy cannot be used.
         """
         self._reloader.finish()
         self._load(mapping)
         self.certificates.add(mapping)
+        self.passwords.add(mapping)
         factory = self.data_plane.lend(mapping)
         self._know(mapping)
         return factory

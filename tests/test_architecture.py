@@ -86,7 +86,8 @@ ROOMS: dict[str, Room] = {
     ),
     "workers": room(
         COMMON
-        + "balance extensions logs net process proxy stats tls.material tls.server",
+        + "balance extensions http.htpasswd logs net process proxy stats tls.material"
+        " tls.server",
         pure="catalog_replica catalog_sender http_messages messages restart_backoff"
         " slots traffic_messages versioned_catalog",
     ),

@@ -35,6 +35,11 @@ _NEEDS = (
         lambda mapping: mapping.mode == "http",
     ),
     _Need(
+        ("basic-auth-realm",),
+        "basic-auth=",
+        lambda mapping: bool(mapping.http.basic_auth),
+    ),
+    _Need(
         ("tls-min", "client-ca", "client-verify", "client-crl"),
         "tls=",
         lambda mapping: bool(mapping.tls.certificates),

@@ -48,5 +48,9 @@ class HTTP:
     #: Header fields that the access log shows, each ``request:NAME`` or
     #: ``response:NAME`` in lower case.
     log_fields: tuple[str, ...] = ()
+    #: The file of users and passwords; empty: nobody has to log in.
+    basic_auth: str = ""
+    #: What clients are asked for them for, in quotes.
+    realm: str = "Restricted"
     #: Consecutive responses 5xx and timeouts that eject an instance; 0: never.
     eject_5xx: int = 0

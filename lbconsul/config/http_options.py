@@ -128,6 +128,19 @@ HTTP_OPTIONS = (
         field="http.log_fields",
     ),
     Option(
+        "basic-auth",
+        http_values.password_file,
+        "serve only users in this file, whose passwords htpasswd -B has hashed, or off"
+        " [off]",
+        field="http.basic_auth",
+    ),
+    Option(
+        "basic-auth-realm",
+        http_values.realm,
+        "what users are told to log in to [Restricted]",
+        field="http.realm",
+    ),
+    Option(
         "eject-5xx",
         values.whole(0, 1000),
         "eject an instance after this many consecutive responses 5xx or timeouts; 0:"

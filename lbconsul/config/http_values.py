@@ -7,6 +7,7 @@ would be right.
 import re
 
 from lbconsul.config.address_values import is_host, port
+from lbconsul.config.values import printable
 
 #: What another instance may be tried for.
 RETRY_ON = frozenset({"502", "503", "504", "timeout"})
@@ -63,6 +64,20 @@ def _log_field(text: str) -> str:
     # CGI takes other characters for a dash.
     if re.sub(r"[^0-9a-z]", "-", match[2]) in SECRET_FIELDS:
         raise ValueError(f"{match[2]} must not be in a log: it holds secrets")
+    return text
+
+
+def password_file(text: str) -> str:
+    """The path of a file; empty for ``off``."""
+    return "" if text == "off" else printable(text)
+
+
+def realm(text: str) -> str:
+    """Text that can stand in quotes in a header field."""
+    if not re.fullmatch(r"[ !#-\[\]-~]{1,100}", text):
+        raise ValueError(
+            "must be 1 to 100 characters of ASCII without quotes and backslashes"
+        )
     return text
 
 

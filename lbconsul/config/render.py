@@ -96,6 +96,8 @@ def _text(name: str, value: Any) -> str:
         return size_text(value)
     if name == "min-rate":
         return f"{size_text(value)}/s" if value else "off"
+    if name == "basic-auth":
+        return value or "off"
     if name == "upstream-host":
         return value or "keep"
     if name == "retry-on":

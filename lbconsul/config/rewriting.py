@@ -11,7 +11,7 @@ from lbconsul.text import decimal
 
 #: The statuses of answers of our own that a file can replace.
 ERROR_STATUSES = (
-    400, 403, 404, 408, 413, 414, 417, 421, 429, 431, 500, 501, 502, 503, 504, 505,
+    400, 401, 403, 404, 408, 413, 414, 417, 421, 429, 431, 500, 501, 502, 503, 504, 505,
 )  # fmt: skip
 
 #: The variables in values of header fields, and in the URL of a redirect.

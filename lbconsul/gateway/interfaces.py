@@ -28,6 +28,7 @@ from lbconsul.steps import Steps
 
 if TYPE_CHECKING:
     from lbconsul.gateway.served_certificates import ServedCertificates
+    from lbconsul.http.htpasswd import Passwords
     from lbconsul.tls.material import Material
     from lbconsul.tls.server import TLSServer
     from lbconsul.workers.worker_process import WorkerProcess
@@ -72,7 +73,21 @@ class CertificateUser(Protocol):
         """Drop the certificates of all TLS options but these."""
 
 
-class DataPlane(CertificateUser, Protocol):
+class PasswordUser(Protocol):
+    """Verifies users by the passwords that it is given."""
+
+    @property
+    def sweeper(self) -> TimeSlicer:
+        """Runs long work in slices in this process."""
+
+    def use_passwords(self, path: str, passwords: "Passwords") -> None:
+        """Verify the users of mappings with this file by these passwords."""
+
+    def drop_passwords(self, wanted: Collection[str]) -> None:
+        """Drop the passwords of all files but these."""
+
+
+class DataPlane(CertificateUser, PasswordUser, Protocol):
     """Serves mappings: a Twisted service, in this process alone or with workers."""
 
     #: The listening sockets, those of workers included.

@@ -16,6 +16,7 @@ from lbconsul.gateway.availability import Availability
 from lbconsul.gateway.certificates import Certificates
 from lbconsul.gateway.interfaces import EventObserver, Gateway
 from lbconsul.gateway.operations import Operations
+from lbconsul.gateway.password_files import PasswordFiles, UsedPasswords
 from lbconsul.gateway.registrations import Registrations
 from lbconsul.gateway.screening import Screening
 from lbconsul.gateway.served_certificates import ServedCertificates
@@ -37,6 +38,7 @@ class Prepared:
     plan: Plan
     client: ConsulClient
     certificates: list[ServedCertificates]
+    passwords: list[UsedPasswords]
     #: The open sockets of the added mappings.
     added: list[OwnedSocket]
 
@@ -49,6 +51,7 @@ class Reloader:
     _gateway: Gateway
     _watches: Watches
     _certificates: Certificates
+    _passwords: PasswordFiles
     _operations: Operations
     _availability: Availability
     _screening: Screening
@@ -121,9 +124,10 @@ class Reloader:
         # Mappings of endpoints outside stay, though they are not in the configuration.
         lent = set(gateway.data_plane.mappings).difference(rows(before))
         certificates = yield from self._certificates.loading([*config.mappings, *lent])
+        passwords = yield from self._passwords.loading([*config.mappings, *lent])
         listening = [each for each in plan.added if not each.route]
         added = yield from gateway.data_plane.sockets.binding(listening)
-        return Prepared(config, refused, plan, client, certificates, added)
+        return Prepared(config, refused, plan, client, certificates, passwords, added)
 
     def _commit(self, prepared: Prepared) -> Iterator[object]:
         """Do the rest; none of it can fail."""
@@ -131,6 +135,7 @@ class Reloader:
         data_plane = gateway.data_plane
         gateway.use(config)
         self._certificates.use_only(prepared.certificates)
+        self._passwords.use_only(prepared.passwords)
         yield True
         if prepared.added:
             yield from self._screening.learning(prepared.added)

@@ -18,6 +18,7 @@ from lbconsul.http.date import DateLine
 #: user of a browser.
 _ERRORS = {
     400: ("Bad Request", "The request is not valid."),
+    401: ("Unauthorized", "A user name and a password are needed."),
     403: ("Forbidden", "Access is denied."),
     404: ("Not Found", "Nothing is served under this address."),
     408: ("Request Timeout", "The request took too long to arrive."),

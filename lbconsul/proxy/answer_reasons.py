@@ -27,12 +27,14 @@ _REASONS = {
 #: The same of requests that are not passed on, by status.
 _OF_REFUSED = {
     400: "bad-request",
+    401: "unauthorized",
     403: "denied",
     413: "body-too-large",
     414: "uri-too-long",
     417: "bad-expectation",
     431: "head-too-large",
     501: "not-supported",
+    503: "logins-full",
     505: "bad-version",
 }
 

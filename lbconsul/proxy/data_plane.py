@@ -33,6 +33,7 @@ from lbconsul.stats.traffic import MappingTraffic
 from lbconsul.steps import Steps
 
 if TYPE_CHECKING:  # OpenSSL takes memory that mappings without TLS do without
+    from lbconsul.http.htpasswd import Passwords
     from lbconsul.tls.material import Material
     from lbconsul.tls.server import TLSServer
 
@@ -209,6 +210,14 @@ class LocalDataPlane(MultiService):
     def drop_certificates(self, wanted: Collection[TLS]) -> None:
         """Drop the certificates of all TLS options but these."""
         self._runtime.acceptors.keep_only(wanted)
+
+    def use_passwords(self, path: str, passwords: "Passwords") -> None:
+        """Verify the users of mappings with this file by these passwords."""
+        self._runtime.authenticators.use(path, passwords)
+
+    def drop_passwords(self, wanted: Collection[str]) -> None:
+        """Drop the passwords of all files but these."""
+        self._runtime.authenticators.keep_only(wanted)
 
     def lend(self, mapping: Mapping) -> ProxyFactory:
         """A factory for a mapping whose clients the caller's endpoint accepts."""

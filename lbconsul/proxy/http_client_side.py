@@ -115,8 +115,8 @@ class HTTPClientSide(HTTPSide):
         """How an exchange ends whose client has gone."""
 
     @abstractmethod
-    def answer(self, status: int, termination: Termination) -> None:
-        """Answer in place of an upstream."""
+    def answer(self, status: int, termination: Termination, error: str = "") -> None:
+        """Answer in place of an upstream; `error` tells the log why."""
 
     @abstractmethod
     def upgrade(self, answer: bytes) -> None:

@@ -3,7 +3,8 @@
 from lbconsul.http.accept import accept_of
 from lbconsul.net.sockets import has_ended
 from lbconsul.proxy.http_bound import BoundUpstream
-from lbconsul.proxy.http_retry import LEFT, RetriedRequest
+from lbconsul.proxy.http_login import LoggedInRequest
+from lbconsul.proxy.http_retry import LEFT
 from lbconsul.proxy.http_upstream import UpstreamConnection
 from lbconsul.proxy.tcp_session import PROBE_TIMEOUT
 from lbconsul.stats.termination import Termination
@@ -12,8 +13,10 @@ from lbconsul.stats.termination import Termination
 #: told so by the gateway: curl waits for as long.
 _CONTINUE_AFTER = 1.0
 
+_UNAUTHORIZED = 401
 
-class Exchange(RetriedRequest):
+
+class Exchange(LoggedInRequest):
     """Has an upstream answer one request of a session, within time limits.
 
     Times are the reactor's, in seconds.
@@ -28,6 +31,7 @@ class Exchange(RetriedRequest):
             close=self.close,
             is_head=self.head.method == b"HEAD",
             reason_code=reason,
+            extra=self._settings.challenge if status == _UNAUTHORIZED else b"",
         )
 
     def redirect(self, status: int, location: bytes) -> bytes:

@@ -57,6 +57,9 @@ class ForwardedRequest(ResponseUser):
     status = 0
     #: The fields of the response, if the log shows any.
     response_fields = b""
+    #: Whether it waits until its credentials are verified; and who has sent it then.
+    awaits_login = False
+    user = ""
     #: Why the response is one of the gateway's own, in a word, and in detail.
     reason = error = ""
     #: Whether the response is over.

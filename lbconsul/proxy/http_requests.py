@@ -127,6 +127,8 @@ class RequestReader(OrdinaryRequests):
         try:
             if plan.status:
                 self._answer_as_planned(exchange, plan)
+            elif plan.settings.authenticator is not None:
+                exchange.log_in(body)
             else:
                 exchange.begin(body)
         except Refused as refused:

@@ -204,7 +204,8 @@ class RetriedRequest(AnsweredRequest):
             self._held = None
 
     def leave_upstream(self) -> None:
-        """End the dial, or the connection to the upstream."""
+        """End the dial, or the connection to the upstream; it need not begin."""
+        self.awaits_login = False
         if self._dial is not None:
             self._dial.cancel()
             self._dial = None

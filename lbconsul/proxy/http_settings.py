@@ -14,6 +14,7 @@ from lbconsul.config.listen import TCPListen
 from lbconsul.config.model import Mapping
 from lbconsul.errors import ConfigError
 from lbconsul.http.answers import Answers, Page, read_pages
+from lbconsul.http.basic_auth import challenge
 from lbconsul.http.fields import FieldParser
 from lbconsul.http.head import Limits
 from lbconsul.http.headers import ForwardingOptions
@@ -23,6 +24,7 @@ from lbconsul.http.response import ResponseParser, response_fields
 from lbconsul.http.rewriting import RequestRewriting, ResponseRewriting
 from lbconsul.net.cidr import Networks, read_address
 from lbconsul.process.files import read_file
+from lbconsul.proxy.authenticators import Authenticator
 from lbconsul.proxy.http_upstream import UpstreamConnection
 from lbconsul.proxy.idle_connections import IdleConnections, IdleStores
 from lbconsul.proxy.request_log import RequestLog
@@ -86,6 +88,9 @@ class HTTPSettings:
     redirecting: Redirecting | None = None
     #: Whether a client with this address is refused; None: that is known at the accept.
     denies: Callable[[str], bool] | None = None
+    #: Says who clients are; None: they need not tell.  And what asks them.
+    authenticator: Authenticator | None = None
+    challenge: bytes = field(init=False)
     #: Whether the lines of requests are not always the same.
     edits: bool = field(init=False)
     #: Whether responses get other lines than they have.
@@ -111,11 +116,12 @@ class HTTPSettings:
         log: RequestLog,
         now: Callable[[], float],
         denies: Callable[[str], bool] | None = None,
+        authenticator: Authenticator | None = None,
     ) -> Self:
         """The settings for a mapping or route with ``mode=http``.
 
         `now` returns the time in seconds since the epoch; `denies` tells whether its
-        access control refuses an address.
+        access control refuses an address, and `authenticator` who clients are.
         """
         http = mapping.http
         limits = Limits(head=http.max_head, target=http.max_uri)
@@ -141,10 +147,12 @@ class HTTPSettings:
             ResponseRewriting.of(mapping.rewriting),
             Redirecting.of(mapping.rewriting),
             denies,
+            authenticator,
         )
 
     def __attrs_post_init__(self) -> None:
         http = self.mapping.http
+        self.challenge = challenge(http.realm)
         self.edits = (
             self.request_rewriting is not None
             or http.traceparent
@@ -159,7 +167,10 @@ class HTTPSettings:
             or self.logs_responses
         )
         self.is_ordinary = not (
-            self.edits or self.edits_responses or log_fields is not None
+            self.edits
+            or self.edits_responses
+            or log_fields is not None
+            or self.authenticator is not None
         )
 
 

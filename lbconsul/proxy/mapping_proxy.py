@@ -39,6 +39,7 @@ if TYPE_CHECKING:  # it takes memory that mappings of connections do without
     from lbconsul.extensions.hooks import HookChain
     from lbconsul.http.fields import Fields
     from lbconsul.http.router import Router
+    from lbconsul.proxy.authenticators import Authenticator
     from lbconsul.proxy.http_settings import HTTPSettings
 
 #: Longest time between checks of a session, in seconds.  It bounds the age of byte
@@ -110,6 +111,8 @@ class MappingProxy:
     _acceptor: TLSAcceptor | None = None
     #: Code of the operator's own that is asked about clients; None: there is none.
     hooks: "HookChain | None" = None
+    #: Says who its clients are, in HTTP mode; None: they need not tell.
+    _authenticator: "Authenticator | None" = None
     #: None if the mapping admits every client.
     access_control: AccessControl | None = field(init=False)
     log: ConnectionLog = field(init=False)
@@ -196,6 +199,7 @@ class MappingProxy:
                 log,
                 self._now,
                 denies,
+                self._authenticator,
             )
             self._serves = self._serves or self.http.redirecting is not None
 

@@ -271,6 +271,8 @@ class RequestLog:
         facts = texts.facts
         if upgrade or request.reason or termination is not _DONE:
             facts = self._facts(request, termination, upgrade) | facts
+        if request.user:
+            facts = facts | {"user": request.user}
         if self.fields is not None:
             facts = facts | self.fields.texts(request.raw, request.response_fields)
         if facts:

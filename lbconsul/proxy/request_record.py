@@ -47,6 +47,8 @@ class Request(Protocol):
     #: Upstreams that failed before, and whether the connection had been kept idle.
     retries: int
     is_reused: bool
+    #: Who has sent it, as far as that was verified.
+    user: str
     #: Why the response was one of the gateway's own, in a word, and in detail.
     reason: str
     error: str
@@ -67,6 +69,7 @@ class RequestRecord:
     response_fields: bytes = b""
     sent: int = 0
     head_sent: int = 0
+    user: str = ""
     reason: str = ""
     error: str = ""
     request_id: bytes = b""

@@ -15,6 +15,7 @@ from lbconsul.net.poller import Poller, open_poller
 from lbconsul.net.splice import Pipes
 from lbconsul.net.sweeper import TimeSlicer
 from lbconsul.proxy.access_log import ConnectionWriter
+from lbconsul.proxy.authenticators import Authenticators
 from lbconsul.proxy.connection_limit import ConnectionLimit
 from lbconsul.proxy.handshake_queue import HandshakeQueue
 from lbconsul.proxy.idle_connections import IdleStores
@@ -78,6 +79,10 @@ class ProxyRuntime:
     )
     #: Serve clients with TLS.
     acceptors: TLSAcceptors = Factory(TLSAcceptors)
+    #: Say who clients are.
+    authenticators: Authenticators = field(
+        init=False, default=Factory(lambda self: Authenticators(self.reactor), True)
+    )
     #: By a mapping's place, over all options it had.
     _stats: dict[Place, MappingStats] = Factory(dict)
     #: Connections accepted by proxies that are gone.
@@ -134,6 +139,7 @@ class ProxyRuntime:
             is_answered=partial(self._is_answered, failover_spec(mapping)),
             acceptor=self.acceptors.of(mapping.tls),
             hooks=self._hooks(mapping),
+            authenticator=self.authenticators.of(mapping.http.basic_auth),
         )
         self._proxies[proxy] = None
         self._specs[failover_spec(mapping)] += 1
@@ -260,4 +266,5 @@ class ProxyRuntime:
         """Stop periodic work and the poller."""
         self._periodic.stop()
         self.sweeper.stop()
+        self.authenticators.stop()
         self._poller.stop()

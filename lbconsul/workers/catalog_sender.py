@@ -10,6 +10,7 @@ from lbconsul.workers.messages import (
     CatalogChunk,
     CertificatesChunk,
     SyncComplete,
+    UsePasswords,
     write_command,
 )
 from lbconsul.workers.published_certificates import PublishedCertificates
@@ -33,9 +34,10 @@ class CatalogSender:
     _version: int = 0
     _dirty: dict[ServiceQuery, None] = Factory(dict)
     _parts: Iterator[CatalogChunk] | None = None
-    #: The TLS options whose certificates are to be sent, and the commands for some.
-    _owed: dict[TLS, None] = Factory(dict)
-    _commands: Iterator[CertificatesChunk] = Factory(lambda: iter(()))
+    #: The TLS options whose certificates are to be sent, the paths of passwords, and
+    #: the commands for some.
+    _owed: dict[TLS | str, None] = Factory(dict)
+    _commands: Iterator[CertificatesChunk | UsePasswords] = Factory(lambda: iter(()))
     _paused: bool = False
     #: Whether the worker's mappings have changed since they were sent.
     _owes_serve: bool = False
@@ -59,9 +61,9 @@ class CatalogSender:
             self._parts = self._catalog.parts(delta, self._version)
             self._send()
 
-    def certificates_changed(self, tls: TLS) -> None:
-        """Send the certificates of these options, since they have changed."""
-        self._owed[tls] = None
+    def certificates_changed(self, of: TLS | str) -> None:
+        """Send the certificates of these options, or the passwords of this path."""
+        self._owed[of] = None
         self._send()
 
     def altered(self) -> None:
@@ -98,13 +100,13 @@ class CatalogSender:
             else:
                 self._send_part()
 
-    def _next_certificates(self) -> CertificatesChunk | None:
-        """The next command that brings certificates: they come before mappings."""
+    def _next_certificates(self) -> CertificatesChunk | UsePasswords | None:
+        """The next command with certificates or passwords; mappings come later."""
         command = next(self._commands, None)
         while command is None and self._owed:
-            tls = next(iter(self._owed))
-            del self._owed[tls]
-            self._commands = self._certificates.commands(tls)
+            of = next(iter(self._owed))
+            del self._owed[of]
+            self._commands = self._certificates.commands(of)
             command = next(self._commands, None)
         return command
 

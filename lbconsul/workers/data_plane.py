@@ -34,7 +34,7 @@ from lbconsul.steps import Steps
 from lbconsul.workers.catalog_publisher import CatalogPublisher
 from lbconsul.workers.ejection_reports import Ejected, EjectionReports
 from lbconsul.workers.listeners import ListenerSet
-from lbconsul.workers.messages import KeepCertificates, SetDrained
+from lbconsul.workers.messages import KeepCertificates, KeepPasswords, SetDrained
 from lbconsul.workers.published_certificates import PublishedCertificates
 from lbconsul.workers.shared_counter import RECOUNT_EVERY, SharedCounter
 from lbconsul.workers.shared_table import SLOTS, Table
@@ -45,6 +45,7 @@ from lbconsul.workers.worker_process import WorkerProcess
 from lbconsul.workers.worker_stats import WorkerStats
 
 if TYPE_CHECKING:  # OpenSSL takes memory that mappings without TLS do without
+    from lbconsul.http.htpasswd import Passwords
     from lbconsul.tls.material import Material
     from lbconsul.tls.server import TLSServer
 
@@ -236,6 +237,20 @@ class WorkerDataPlane(MultiService):
         self._certificates.put(tls, material)
         for worker in self.workers:
             worker.certificates_changed(tls)
+
+    def use_passwords(self, path: str, passwords: "Passwords") -> None:
+        """Verify the users of mappings with this file by these passwords."""
+        self._local.use_passwords(path, passwords)
+        self._certificates.put_passwords(path, passwords)
+        for worker in self.workers:
+            worker.certificates_changed(path)
+
+    def drop_passwords(self, wanted: Collection[str]) -> None:
+        """Drop the passwords of all files but these."""
+        self._local.drop_passwords(wanted)
+        self._certificates.keep_only_passwords(wanted)
+        for worker in self.workers:
+            worker.send(KeepPasswords(tuple(wanted)))
 
     def drop_certificates(self, wanted: Collection[TLS]) -> None:
         """Drop the certificates of all TLS options but these."""

@@ -17,6 +17,7 @@ from lbconsul.config.model import TLS, Mapping
 from lbconsul.logs.format import LineFormat
 
 if TYPE_CHECKING:  # OpenSSL takes memory that mappings without TLS do without
+    from lbconsul.http.htpasswd import Passwords
     from lbconsul.tls.material import PEMText
 
 #: The longest frame in bytes that either side may send: far beyond any in use.
@@ -115,6 +116,21 @@ class KeepCertificates:
 
 
 @frozen
+class UsePasswords:
+    """The passwords in the file of this path, from now on."""
+
+    path: str
+    passwords: "Passwords"
+
+
+@frozen
+class KeepPasswords:
+    """Drop the passwords of all files but these."""
+
+    wanted: tuple[str, ...]
+
+
+@frozen
 class SyncComplete:
     """The worker has the master's whole catalog: accept, even if some queries have no
     answer yet.
@@ -155,6 +171,8 @@ Command = (
     | CatalogChunk
     | CertificatesChunk
     | KeepCertificates
+    | UsePasswords
+    | KeepPasswords
     | SyncComplete
     | Drain
     | Stop

@@ -44,12 +44,14 @@ from lbconsul.workers.messages import (
     Drain,
     Eject,
     KeepCertificates,
+    KeepPasswords,
     Report,
     Serve,
     SetDrained,
     Setup,
     Stop,
     SyncComplete,
+    UsePasswords,
     read_command,
     write_answer,
 )
@@ -129,7 +131,7 @@ class Worker:
             return
         try:
             command = read_command(data)
-            if not isinstance(command, CatalogChunk | CertificatesChunk):
+            if not isinstance(command, CatalogChunk | CertificatesChunk | UsePasswords):
                 self._assignments.finish()
             self._handle(command)
         except Exception as error:
@@ -203,6 +205,14 @@ class Worker:
     @_handle.register
     def _keep_certificates(self, command: KeepCertificates) -> None:
         self._runtime.acceptors.keep_only(command.wanted)
+
+    @_handle.register
+    def _use_passwords(self, command: UsePasswords) -> None:
+        self._runtime.authenticators.use(command.path, command.passwords)
+
+    @_handle.register
+    def _keep_passwords(self, command: KeepPasswords) -> None:
+        self._runtime.authenticators.keep_only(command.wanted)
 
     @_handle.register
     def _accept(self, command: SyncComplete) -> None:

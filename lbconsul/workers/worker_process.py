@@ -144,9 +144,9 @@ class WorkerProcess(ProcessProtocol):
         """Send the worker's mappings again, since they have changed."""
         self._sender.altered()
 
-    def certificates_changed(self, tls: TLS) -> None:
-        """Send the certificates of these options, since they have changed."""
-        self._sender.certificates_changed(tls)
+    def certificates_changed(self, of: TLS | str) -> None:
+        """Send the certificates of these options, or the passwords of this path."""
+        self._sender.certificates_changed(of)
 
     def changed(self, delta: Delta) -> None:
         """Send a change of the catalog."""

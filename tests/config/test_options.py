@@ -123,7 +123,7 @@ def test_defaults_are_told_at_all() -> None:
         "min-rate", "keep-idle", "keep-idle-time", "retry-on", "forwarded", "via",
         "upstream-host", "traceparent", "client-cert-headers", "server-timing",
         "log-fields", "eject-5xx", "redirect-https", "hsts", "register",
-        "register-ttl", "register-remove-after",
+        "basic-auth", "basic-auth-realm", "register-ttl", "register-remove-after",
     }  # fmt: skip
 
 

@@ -52,6 +52,8 @@ def _texts() -> Iterable[tuple[str, str]]:
         "client-cert-headers": ["on"],
         "log-fields": ["off", "request:x-tenant", "response:a,request:a"],
         "eject-5xx": ["0", "5"],
+        "basic-auth": ["off", "/etc/htpasswd"],
+        "basic-auth-realm": ["Staff only"],
         "tag": ["v2"],
         "filter": ["Node.Meta.ssd == yes"],
         "dc": ["dc1", "dc1|dc2|dc3"],

@@ -28,6 +28,7 @@ from tests.support.certificates import Authority, Issued
 from tests.support.console import COMMAND, console
 from tests.support.consul_agent import ConsulAgent
 from tests.support.gateway import Gateway
+from tests.support.passwords import write_passwords
 from tests.support.ports import free_ports
 from tests.support.waiting import PATIENCE
 from tests.test_documentation import MIGRATIONS
@@ -237,9 +238,11 @@ def stage(
     (home / "certs" / "a.pem").write_text(pem)
     for status in ("404", "503"):
         (home / f"{status}.html").write_text(PAGE)
+    users = write_passwords(home / "htpasswd", alice="secret")
     places = {
         "/etc/lbconsul/certs/": f"{home}/certs/",
         "/srv/errors/": f"{home}/",
+        "/etc/lbconsul/htpasswd": users,
         "=ca.pem": f"={authority.file}",
         "10.0.0.0/8": f"{INSIDE}/32",
         "dc=dc2": "dc=dc1",

@@ -14,7 +14,7 @@ from lbconsul.http.head import Limits
 from lbconsul.http.response import ResponseHead, ResponseParser, response_fields
 
 STATUSES = (
-    400, 403, 404, 408, 413, 414, 417, 421, 429, 431, 500, 501, 502, 503, 504, 505,
+    400, 401, 403, 404, 408, 413, 414, 417, 421, 429, 431, 500, 501, 502, 503, 504, 505,
 )  # fmt: skip
 
 EVIL = b'<script>"\xe4\\'

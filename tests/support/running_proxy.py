@@ -31,6 +31,7 @@ from lbconsul.proxy.mapping_proxy import MappingProxy, ProxyObserver
 from lbconsul.steps import finish
 from tests.support import loopback
 from tests.support.mappings import altered
+from tests.support.passwords import authenticator_of
 from tests.support.tls import acceptor_of
 from tests.support.upstreams import WEB, opens, registry_of
 from tests.support.waiting import eventually
@@ -133,6 +134,7 @@ class _Owner:
             observer,
             acceptor=acceptor_of(mapping),
             hooks=Extensions(self._reactor).hooks(mapping),
+            authenticator=authenticator_of(self._reactor, mapping),
         )
 
     def listener_for(self, active: ActiveListener, source: ListeningSocket) -> Listener:
