@@ -154,6 +154,8 @@ def _refuse_addresses(each: RawMapping) -> None:
 def _refuse_to_serve_nobody(each: RawMapping, mapping: Mapping) -> None:
     if not isinstance(mapping.listen, TCPListen) or mapping.proxy_protocol.accept:
         return  # a PROXY header may have any address
+    if mapping.mode == "http" and mapping.http.trusted_proxies:
+        return  # and so may X-Forwarded-For
     version = 6 if ":" in mapping.listen.host else 4
     everybody = ("::/0",) if version == 6 else ("0.0.0.0/0",)
     allowed = _of(version, mapping.allow or everybody)

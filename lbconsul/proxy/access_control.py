@@ -12,14 +12,17 @@ class AccessControl:
     """Admits the clients of one mapping by `allow`, `deny` and connections per client.
 
     A client is one IPv4 address or one IPv6 /64.  Clients of a UNIX socket have no
-    address and are always admitted.  Each worker counts its own connections only:
-    N workers may serve one client N times `max-connections-per-client`.
+    address and are always admitted, and so is a trusted proxy: `denies` is asked about
+    the client that it names with each request.  Each worker counts its own connections
+    only: N workers may serve one client N times `max-connections-per-client`.
     """
 
     _allow: Networks | None
     _deny: Networks
     #: Most connections of one client; 0: no limit.
     _limit: int
+    #: Proxies in front, whose requests say who the clients are: that decides, not here.
+    _trusted: Networks | None = None
     #: Open connections by client, without clients that have none.
     _open: dict[Address, int] = Factory(dict)
 
@@ -30,7 +33,9 @@ class AccessControl:
         if not (mapping.allow or mapping.deny or limit):
             return None
         allow = Networks.of(mapping.allow) if mapping.allow else None
-        return cls(allow, Networks.of(mapping.deny), limit)
+        proxies = mapping.http.trusted_proxies if mapping.mode == "http" else ()
+        trusted = Networks.of(proxies) if proxies else None
+        return cls(allow, Networks.of(mapping.deny), limit, trusted)
 
     def refuse(self, peer: object) -> Termination | None:
         """Why a client is refused, or None; an admitted one counts until `release`."""
@@ -39,9 +44,10 @@ class AccessControl:
         address = read_address(peer[0])
         if address is None:
             return Termination.CLIENT_LEFT  # before getpeername()
-        if address in self._deny:
-            return Termination.DENIED
-        if self._allow is not None and address not in self._allow:
+        if (
+            address in self._deny
+            or (self._allow is not None and address not in self._allow)
+        ) and not (self._trusted is not None and address in self._trusted):
             return Termination.DENIED
         return self._count(address.client) if self._limit else None
 

@@ -157,7 +157,7 @@ class Planner:
         plan = Plan(head, found, settings, path, client, scheme, head.line, b"")
         if row is None:
             plan.status = _NOT_FOUND
-        elif settings.denies is not None and settings.denies(client):
+        elif self._denies(settings, client):
             plan.status = _FORBIDDEN
         elif settings.redirecting is not None:
             redirect = settings.redirecting.location(head, path, scheme)
@@ -169,6 +169,18 @@ class Planner:
             plan.is_idempotent = head.method in _IDEMPOTENT
             self._pass_on(plan, settings)
         return plan
+
+    def _denies(self, settings: HTTPSettings, client: str) -> bool:
+        """Whether the row, or the mapping whose route it is, refuses the client."""
+        if settings.denies is not None and settings.denies(client):
+            return True
+        own = self._proxy.http
+        return (
+            own is not None
+            and own is not settings
+            and own.denies is not None
+            and own.denies(client)
+        )
 
     def _pass_on(self, plan: Plan, settings: HTTPSettings) -> None:
         """Note what is sent on."""

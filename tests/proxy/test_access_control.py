@@ -54,6 +54,21 @@ def test_both() -> None:
     assert _refused(admission, *hosts) == [None, DENIED, DENIED]
 
 
+def test_trusted_proxies() -> None:
+    """A proxy that is to say who the clients are is let in, and counted as itself."""
+    admission = _access_control(
+        mode="http",
+        allow=("192.0.2.0/24",),
+        deny=("10.0.0.2/32",),
+        trusted_proxies=("10.0.0.0/30",),
+        max_connections_per_client=1,
+    )
+    hosts = ("10.0.0.1", "10.0.0.2", "10.0.0.9", "192.0.2.1", "10.0.0.1")
+    refused = [None, None, DENIED, None, TOO_MANY]
+    assert _refused(admission, *hosts) == refused
+    assert admission.denies("10.0.0.1")  # without a client that it names
+
+
 def test_unix() -> None:
     """Clients of a UNIX socket have no address: they are all served, without end."""
     admission = _access_control(allow=("10.0.0.0/8",), max_connections_per_client=1)

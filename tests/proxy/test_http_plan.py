@@ -228,6 +228,21 @@ def test_access_control_behind_trusted_proxies() -> None:
         assert passed(stage, request()).startswith(b"GET / ")
 
 
+def test_only_some_clients_of_trusted_proxies() -> None:
+    """With `allow` the clients that a trusted proxy names are served if they are in it,
+    also by routes; a proxy in no `allow` is let in, but for no request of its own."""
+    routes = {"a.example/x": {"deny": ("192.0.2.9/32",)}}
+    with HTTPStage(allow=("192.0.2.0/24",), routes=routes, **TRUSTING) as stage:
+        for path in ("/", "/x"):
+            line = "X-Forwarded-For: 192.0.2.1"
+            assert passed(stage, request(path, "a.example", line))
+            for lines in ((), ("X-Forwarded-For: 198.51.100.1",)):
+                head = answered(stage, request(path, "a.example", *lines))
+                assert head.startswith(b"HTTP/1.1 403 ")
+        head = answered(stage, request("/x", "a.example", "X-Forwarded-For: 192.0.2.9"))
+        assert head.startswith(b"HTTP/1.1 403 ")
+
+
 def test_fields_are_set() -> None:
     """Fields of requests and of responses are set as the operator wants."""
     options: dict[str, Any] = {
