@@ -16,6 +16,7 @@ from lbconsul.http.host import Host
 #: blank before the colon and a folded line are no names (RFC 9112, 5.1 and 5.2).
 _LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]++):([\t\x20-\x7e\x80-\xff]*+)")
 match_line = _LINE.fullmatch
+_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*+")
 
 #: Names as they are looked up: in lower case, and with dashes for what CGI makes an
 #: underscore, so that ``Content_Length`` is seen (RFC 3875, 4.1.18; some servers make
@@ -42,6 +43,7 @@ SECRET = frozenset(each.encode() for each in SECRET_FIELDS)
 
 #: The line of browsers that differs most, and what every value consists of.
 _COOKIE = b"Cookie: "
+_LINE_OF_COOKIE = b"\r\n" + _COOKIE
 _OF_VALUES = bytes([9, *range(0x20, 0x7F), *range(0x80, 0x100)])
 
 #: The most lines that are remembered of each sort, and the longest, in bytes.  It makes
@@ -89,6 +91,9 @@ class Fields:
     close: bool = False
     #: The lines that are passed on, each with its end, without the empty line.
     lines: bytes = b""
+    #: What is before and behind the value of Cookie, in `raw` and in `lines`; empty if
+    #: there is not exactly one.  None: that is not known yet.
+    around_cookie: tuple[bytes, ...] | None = None
 
     def __init__(self, raw: bytes, minor: int) -> None:
         #: The lines as received, with the empty line at the end.
@@ -156,6 +161,42 @@ class FieldParser:
                 self._meanings.clear()
             self._meanings[line] = meaning
         return meaning
+
+
+def with_other_cookie(data: bytes, pos: int, last: Fields) -> Fields | None:
+    """The fields at `pos` if they differ from the `last` ones in their Cookie alone.
+
+    It is what differs most between the heads of one client, and means nothing to a
+    proxy: all else is known.  None if they are to be parsed.
+    """
+    around = last.around_cookie
+    if around is None:
+        around = last.around_cookie = _around_cookie(last)
+    if not around or not data.startswith(around[0], pos):
+        return None
+    begin = pos + len(around[0])
+    end = _VALUE.match(data, begin).end()  # type: ignore[union-attr]
+    if not data.startswith(around[1], end):
+        return None
+    cookie = data[begin:end]
+    fields = Fields.__new__(Fields)
+    fields.__dict__.update(last.__dict__)
+    fields.raw = data[pos : end + len(around[1])]
+    fields.lines = around[2] + cookie + around[3]
+    return fields
+
+
+def _around_cookie(fields: Fields) -> tuple[bytes, ...]:
+    """What `Fields.around_cookie` is to be."""
+    found = tuple[bytes, ...]()
+    for each in (fields.raw, fields.lines):
+        lines = b"\r\n" + each
+        if lines.count(_LINE_OF_COOKIE) != 1:
+            return ()  # or it is not passed on, as Connection names it
+        begin = lines.find(_LINE_OF_COOKIE) + len(_LINE_OF_COOKIE)
+        end = lines.find(b"\r\n", begin)
+        found += lines[2:begin], lines[end:]
+    return found
 
 
 def drop(line: bytes, value: bytes) -> Meaning:

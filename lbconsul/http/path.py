@@ -3,6 +3,8 @@
 from lbconsul.config.url_path import normalized
 from lbconsul.http.errors import Refused
 
+_PERCENT, _BACKSLASH = b"%\\"
+
 
 def normalized_path(path: bytes) -> bytes:
     """The path in normal form: the same object if it has that already.
@@ -13,7 +15,8 @@ def normalized_path(path: bytes) -> bytes:
 
     :raises Refused: servers would disagree about it.
     """
-    if b"%" not in path and b"/." not in path and b"\\" not in path:
+    # To look for a number, or to `find`, costs a third of `b"..." in path`.
+    if _PERCENT not in path and _BACKSLASH not in path and path.find(b"/.") < 0:
         return path
     try:
         found = normalized(path.decode("ascii")).encode("ascii")

@@ -18,6 +18,7 @@ from lbconsul.http.fields import (
     drop,
     named,
     passed_on,
+    with_other_cookie,
 )
 from lbconsul.http.head import CHUNKED, Limits, field_lines
 from lbconsul.http.host import read_host
@@ -137,12 +138,12 @@ class RequestHead:
 class RequestParser:
     """Parses heads of requests."""
 
-    __slots__ = ("_limits", "_max_target", "_parser")
+    __slots__ = ("_limits", "_max_head", "_max_target", "_parser")
 
     def __init__(self, parser: FieldParser, limits: Limits) -> None:
         self._parser = parser
         self._limits = limits
-        self._max_target = limits.target
+        self._max_head, self._max_target = limits.head, limits.target
 
     def parse(
         self, data: bytes, pos: int = 0, last: RequestHead | None = None
@@ -166,11 +167,11 @@ class RequestParser:
             self._check(method, target)
         begin, minor = line.end(), 1 if digit == b"1" else 0
         fields = None if last is None else last.fields
-        if (
-            fields is None
-            or fields.minor != minor
-            or not data.startswith(fields.raw, begin)
-        ):
+        if fields is not None and not data.startswith(fields.raw, begin):
+            fields = with_other_cookie(data, begin, fields)
+            if fields is not None and begin - pos + len(fields.raw) > self._max_head:
+                fields = None  # to be refused
+        if fields is None or fields.minor != minor:
             fields = self._parse_fields(data, pos, begin, minor)
             if fields is None:
                 return None

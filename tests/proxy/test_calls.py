@@ -54,9 +54,11 @@ def test_calls_of_a_connection_with(feature: str) -> None:
     assert calls <= MOST_WITH[feature]
 
 
-#: The calls in HTTP mode, of a request where all connections are kept, and of a client
-#: with one request, for which the upstream's connection is new as well.
+#: The calls in HTTP mode, of a request where all connections are kept, of one whose
+#: target and Cookie are new, and of a client with one request, for which the upstream's
+#: connection is new as well.
 MOST_OF_A_REQUEST = {"log off": 17, "log on": 20}
+MOST_OF_A_VARYING_REQUEST = {"log off": 29, "log on": 32}
 MOST_WITH_HTTP = {"log off": 83, "log on": 91}
 
 #: The same while connections to upstreams are kept, and clients send what others did.
@@ -68,6 +70,15 @@ def test_calls_of_a_kept_request(log: str) -> None:
     """A further request of a client in HTTP mode costs no more calls than it did."""
     calls = calls_per_request(logs=log == "log on", requests=64, mode="http")
     assert calls <= MOST_OF_A_REQUEST[log]
+
+
+@pytest.mark.parametrize("log", MOST_OF_A_VARYING_REQUEST)
+def test_calls_of_a_request_that_varies(log: str) -> None:
+    """Nor does one with another target and another Cookie than the last one."""
+    calls = calls_per_request(
+        logs=log == "log on", requests=64, varies=True, mode="http"
+    )
+    assert calls <= MOST_OF_A_VARYING_REQUEST[log]
 
 
 @pytest.mark.parametrize("log", MOST_WITH_HTTP)

@@ -37,6 +37,10 @@ _FIRST = 16
 
 _REQUEST = b"GET /small HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n"
 _KEPT_REQUEST = b"GET /small HTTP/1.1\r\nHost: bench\r\n\r\n"
+_VARYING_REQUEST = (
+    b"GET /small?page=%d HTTP/1.1\r\nHost: bench\r\nCookie: session=%d; theme=dark\r\n"
+    b"Connection: keep-alive\r\nAccept: */*\r\n\r\n"
+)
 _HEAD = b"HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
 _KEPT_ANSWER = _HEAD + b"Content-Length: 100\r\n\r\n" + b"x" * 100
 _ANSWER = _HEAD + b"Connection: close\r\n\r\n" + b"x" * 100
@@ -72,10 +76,13 @@ def calls_per_connection(
         return proxy.reactor.counted / connections
 
 
-def calls_per_request(*, logs: bool, requests: int = 1024, **options: Any) -> float:
+def calls_per_request(
+    *, logs: bool, requests: int = 1024, varies: bool = False, **options: Any
+) -> float:
     """The mean over requests of one client that keeps its connection.
 
-    Counted as for a connection.  Those to upstreams are kept as well.
+    Counted as for a connection.  Those to upstreams are kept as well.  With `varies`
+    each request has another target and another Cookie.
     """
     mapping = evolve(Mapping("web", TCPListen("127.0.0.1", 0)), **options)
     with ExitStack() as held:
@@ -85,7 +92,9 @@ def calls_per_request(*, logs: bool, requests: int = 1024, **options: Any) -> fl
         for _ in range(_FIRST):
             proxy.ask_again(client, held)
         proxy.reactor.counted = 0
-        for _ in range(requests):
+        for number in range(requests):
+            if varies:
+                proxy.request = _VARYING_REQUEST % (number, number)
             proxy.ask_again(client, held)
         return proxy.reactor.counted / requests
 
@@ -139,7 +148,7 @@ class _Proxy:
     def __init__(
         self, held: ExitStack, logs: bool, mapping: Mapping, request: bytes
     ) -> None:
-        self._request = request
+        self.request = request
         acceptor = acceptor_of(mapping)
         self._has_tls = acceptor is not None
         self.reactor = _CountingReactor(self._has_tls)
@@ -177,7 +186,7 @@ class _Proxy:
         client = loopback.connect(self._address)
         if self._has_tls:
             client = self._shake_hands(client)
-        client.sendall(self._request)
+        client.sendall(self.request)
         return client
 
     def _shake_hands(self, sock: socket.socket) -> ssl.SSLSocket:
@@ -252,7 +261,7 @@ class _Proxy:
 
     def ask_again(self, client: socket.socket, held: ExitStack) -> None:
         """One more request of a client that has had its answer."""
-        client.sendall(self._request)
+        client.sendall(self.request)
         self.answer(client, held)
 
     def _close(self) -> None:
