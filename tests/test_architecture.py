@@ -67,7 +67,7 @@ ROOMS: dict[str, Room] = {
         pure="client_hello errors peer",
     ),
     "http": room(COMMON, pure="*"),
-    "tags": room("config text", pure="*"),
+    "tags": room("config http steps text", pure="*"),
     "takeover": room(COMMON + "net", pure="protocol"),
     "admin": room(
         COMMON + "net process tls.openssl tls.server",
@@ -147,7 +147,9 @@ PURE_LIBRARIES = {"attrs"}
 EXCEPT = {
     ("lbconsul.admin.upstream_id", "urllib.parse"),
     ("lbconsul.config.grammar", "urllib.parse"),
+    ("lbconsul.tags.overrides", "urllib.parse"),
     ("lbconsul.tags.paths", "urllib.parse"),
+    ("lbconsul.tags.tag", "urllib.parse"),
     ("lbconsul.text", "urllib.parse"),
 }
 
@@ -206,7 +208,10 @@ TESTED_ELSEWHERE = {
     "lbconsul.proxy.request_texts": "tests/proxy/test_request_log.py",
     "lbconsul.proxy.route_table": "tests/proxy/test_active_listener.py",
     "lbconsul.proxy.handshake_steps": "tests/proxy/test_client_handshake.py",
+    "lbconsul.tags.boundaries": "tests/tags/test_table.py",
+    "lbconsul.tags.building": "tests/tags/test_cases.py",
     "lbconsul.tags.options": "tests/tags/test_tag.py",
+    "lbconsul.tags.targets": "tests/tags/test_table.py",
     "lbconsul.tls.errors": "tests/tls/test_openssl.py",
     "lbconsul.tls.peer": "tests/tls/test_inspection.py",
     "lbconsul.proxy.data_plane": "tests/gateway/test_data_plane.py",

@@ -58,6 +58,8 @@ class Selection:
 
     having: tuple[Trait, ...] = ()
     lacking: tuple[Trait, ...] = ()
+    #: Addresses, ``host:port`` as Consul has them, at which none of them is.
+    not_at: tuple[str, ...] = ()
 
 
 @frozen

@@ -107,6 +107,8 @@ def _outside_selection(instance: Instance, selection: Selection) -> str:
     for each in selection.lacking:
         if _has(instance, each):
             return f"got {each}"
+    if instance.place in selection.not_at:
+        return f"is at {instance.place}"
     return ""
 
 

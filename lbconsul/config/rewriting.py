@@ -115,10 +115,15 @@ class Rewriting:
     remove_response_header: tuple[str, ...] = ()
     #: Prefixes of paths begin with a slash, and do not end with one.
     strip_prefix: str = ""
+    #: Whether it is cut within a segment, too; only tags say so.
+    strips_within_segments: bool = False
     add_prefix: str = ""
     #: The first that matches holds.
     rewrite: tuple[PathRewrite, ...] = ()
     redirect: Redirect | None = None
+    #: Whether ``$path`` in `redirect` is what the path is rewritten to, and ``$host``
+    #: has its port if the scheme stays the same; only tags say so.
+    redirects_rewritten: bool = False
     redirect_https: bool = False
     hsts: HSTS | None = None
     error_page: tuple[ErrorPage, ...] = ()

@@ -27,3 +27,5 @@ class Selection:
 
     having: tuple[Trait, ...] = ()
     lacking: tuple[Trait, ...] = ()
+    #: Addresses, ``host:port``, at which none of them is.
+    not_at: tuple[str, ...] = ()

@@ -40,8 +40,10 @@ _ERRORS = {
 }
 
 _REDIRECTS = {
+    300: "Multiple Choices",
     301: "Moved Permanently",
     302: "Found",
+    303: "See Other",
     307: "Temporary Redirect",
     308: "Permanent Redirect",
 }

@@ -7,7 +7,9 @@ from attrs import frozen
 
 from lbconsul.config.rewriting import Rewriting
 from lbconsul.http.errors import Refused
+from lbconsul.http.host import Host
 from lbconsul.http.request import RequestHead
+from lbconsul.http.rewriting import RequestRewriting
 from lbconsul.http.templates import Template
 
 #: Clients keep the method with it (RFC 9110, 15.4.9).
@@ -27,13 +29,22 @@ class Redirecting:
     #: None if only clients that came with http are sent away.
     _url: Template | None
     _to_https: bool
+    #: Rewrites ``$path``; None: it is that of the request.
+    _rewriting: RequestRewriting | None = None
+    #: ``$host`` has a port for clients that came with this scheme.
+    _keeps_port_of: str = ""
 
     @classmethod
     def of(cls, rewriting: Rewriting) -> Self | None:
         """What a mapping's options say; None if they say nothing."""
         redirect, to_https = rewriting.redirect, rewriting.redirect_https
         if redirect is not None:
-            return cls(redirect.status, Template.of(redirect.url), to_https)
+            template = Template.of(redirect.url)
+            if not rewriting.redirects_rewritten:
+                return cls(redirect.status, template, to_https)
+            paths = RequestRewriting.of(rewriting)
+            scheme = redirect.url.partition("://")[0]
+            return cls(redirect.status, template, to_https, paths, scheme)
         return cls(_TO_HTTPS, None, True) if to_https else None
 
     def location(
@@ -45,25 +56,33 @@ class Redirecting:
         URL that the client has asked for (`ClientHeaders.scheme`).  A redirect to that
         URL would never end, so there is none.
 
-        :raises Refused: the request has no Host, which is needed.
+        :raises Refused: the request has no Host, which is needed; or its path cannot be
+            rewritten.
         """
         if self._to_https and scheme != "https":
             return _TO_HTTPS, self._filled(_HTTPS, head, path)
         if self._url is None:
             return None
-        location = self._filled(self._url, head, path)
+        there = path
+        if self._rewriting is not None and path != b"*":
+            there = self._rewriting.path(path)
+        location = self._filled(
+            self._url, head, there, with_port=scheme == self._keeps_port_of
+        )
         if _is_of(head, _url_path(path), scheme, location):
             return None
         return self._status, location
 
     @staticmethod
-    def _filled(url: Template, head: RequestHead, path: bytes) -> bytes:
+    def _filled(
+        url: Template, head: RequestHead, path: bytes, *, with_port: bool = False
+    ) -> bytes:
         """The URL for a request, without a question mark that nothing follows."""
         host = head.fields.host
         if host is None and "host" in url.names:
             raise Refused(400, "it has no Host, which a redirect needs")
         variables = {
-            b"host": _authority(host.name) if host is not None else b"",
+            b"host": _authority(host, with_port) if host is not None else b"",
             b"path": _url_path(path),
             b"query": _query(head)[1:],
         }
@@ -75,8 +94,10 @@ class Redirecting:
         return location
 
 
-def _authority(name: str) -> bytes:
-    return f"[{name}]".encode() if ":" in name else name.encode()
+def _authority(host: Host, with_port: bool) -> bytes:
+    name = f"[{host.name}]" if ":" in host.name else host.name
+    port = f":{host.port}" if with_port and host.port is not None else ""
+    return f"{name}{port}".encode()
 
 
 def _url_path(path: bytes) -> bytes:

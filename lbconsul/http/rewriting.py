@@ -19,6 +19,9 @@ from lbconsul.http.templates import Template, Variables
 _DOTS = re.compile(rb"(?i)/(?:\.|%2e){1,2}(?:[/?;]|\Z)")
 _GROUP = re.compile(rb"\$(.)")
 
+#: Characters of a path that may be escaped, and mean the same (RFC 3986, 2.2).
+_RESERVED = frozenset("!$&'()*+,;=:@\"<>[]^`{|}")
+
 _STS = "Strict-Transport-Security"
 
 
@@ -90,6 +93,8 @@ class RequestRewriting:
     _rewrites: tuple[_PathRewrite, ...]
     _add_prefix: bytes
     _fields: FieldEdit | None
+    #: Finds the prefix at the front of a path; None: on the bounds of segments.
+    _prefix: re.Pattern[bytes] | None = None
 
     @classmethod
     def of(cls, rewriting: Rewriting) -> Self | None:
@@ -105,6 +110,9 @@ class RequestRewriting:
             FieldEdit.of(
                 rewriting.set_header, rewriting.add_header, rewriting.remove_header
             ),
+            _front(rewriting.strip_prefix)
+            if rewriting.strips_within_segments
+            else None,
         )
         return None if found == cls(b"", (), b"", None) else found
 
@@ -115,7 +123,7 @@ class RequestRewriting:
 
         :raises Refused: the rewritten path would have dot segments.
         """
-        sent = path if path == b"*" else self._path(path)
+        sent = path if path == b"*" else self.path(path)
         if sent == head.path:
             return head.line
         query = head.target[len(head.path) :]
@@ -130,19 +138,29 @@ class RequestRewriting:
         """
         if self._fields is not None:
             lines = self._fields.applied(lines, variables)
-        if self._strip_prefix and self._has_prefix(path):
+        if self._cut(path):
             lines += b"X-Forwarded-Prefix: %b\r\n" % self._strip_prefix
         return lines
 
-    def _has_prefix(self, path: bytes) -> bool:
-        """Whether the path has the prefix, on the bounds of segments."""
+    def _cut(self, path: bytes) -> int:
+        """How much of the path is the prefix; 0: it has none."""
         prefix = self._strip_prefix
-        return path == prefix or path.startswith(prefix + b"/")
+        if self._prefix is not None:
+            match = self._prefix.match(path)
+            return 0 if match is None else match.end()
+        if prefix and (path == prefix or path.startswith(prefix + b"/")):
+            return len(prefix)
+        return 0
 
-    def _path(self, path: bytes) -> bytes:
+    def path(self, path: bytes) -> bytes:
+        """What becomes of a path.
+
+        :raises Refused: it would have dot segments.
+        """
         sent = path
-        if self._strip_prefix and self._has_prefix(sent):
-            sent = b"/" + sent[len(self._strip_prefix) :].lstrip(b"/")
+        cut = self._cut(sent)
+        if cut:
+            sent = b"/" + sent[cut:].lstrip(b"/")
         for each in self._rewrites:
             found = each.applied(sent)
             if found is not None:
@@ -154,6 +172,15 @@ class RequestRewriting:
         if sent.startswith(b"//") and not path.startswith(b"//"):
             sent = b"/" + sent.lstrip(b"/")
         return self._add_prefix + sent
+
+
+def _front(prefix: str) -> re.Pattern[bytes]:
+    """Finds a prefix of paths in normal form, in which a character may be escaped."""
+    escaped = (
+        f"(?:{re.escape(char)}|%{ord(char):02X})" if char in _RESERVED else char
+        for char in prefix
+    )
+    return re.compile("".join(escaped).encode())
 
 
 @frozen

@@ -24,8 +24,12 @@ _MANY = 1 << 14
 @lru_cache(_MANY)
 def failover_spec(mapping: Mapping) -> FailoverSpec:
     """The pools of a mapping by priority, and its fallback; not those of its routes."""
-    if not mapping.service:
+    empty = mapping.when_empty
+    if not mapping.service and not empty.fallback:
         return FailoverSpec(())
+    if not mapping.service:  # its only upstream is an address
+        fallback = ServiceQuery(empty.fallback, fixed=empty.is_address)
+        return FailoverSpec((), _selection(mapping, fallback))
     selections = tuple(
         _selection(
             mapping,
@@ -40,7 +44,6 @@ def failover_spec(mapping: Mapping) -> FailoverSpec:
         )
         for dc in mapping.dc or ("",)
     )
-    empty = mapping.when_empty
     if len(selections) > 1 or empty.fallback:
         # A spec of its own: another mapping may have only this pool to go to.
         selections = tuple(map(_with_others, selections))
@@ -60,7 +63,7 @@ def _selected(selected: split.Selection | None) -> Selection | None:
         tuple(Trait(each.tag, each.key, each.value, each.is_exact) for each in traits)
         for traits in (selected.having, selected.lacking)
     )
-    return Selection(having, lacking)
+    return Selection(having, lacking, selected.not_at)
 
 
 def _with_others(selection: PoolSpec) -> PoolSpec:

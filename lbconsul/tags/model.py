@@ -4,9 +4,10 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
+from lbconsul.config.split import Selection
 from lbconsul.tags.options import TagOptions
 from lbconsul.tags.tag import RouteKey
-from lbconsul.text import fit
+from lbconsul.text import fit, printable, quoted
 
 #: Datacenter, node and service id, as `lbconsul.balance.instance.Identity`.
 Identity = tuple[str, str, str]
@@ -27,25 +28,33 @@ class TagInstance:
     address: str = ""
 
 
-@frozen
+@frozen(cache_hash=True)  # it is looked up for each instance of a change
 class GroupKey:
-    """What a group of targets has in common; tells apart those of one route.
+    """What the targets of a group have in common; tells apart those of one route.
 
     It stays the same while instances come and go.
     """
 
-    #: The service in Consul; of a command in Consul's KV only a name if there is an
-    #: `address`.
+    #: In Consul; of a target that a command adds only a name.
     service: str
     options: TagOptions = TagOptions()
+    #: Which of the service's instances they are: those with the tag, but for what
+    #: commands in Consul's KV say.
+    selection: Selection = Selection()
+    #: The tag, if it is not written as `RouteKey` and `TagOptions` are.
+    spelling: str = ""
     #: ``host:port`` of a target that a command adds; empty: it is instances.
     address: str = ""
-    #: The command that gives these instances a share together; empty: none does.
-    weighed_by: str = ""
 
     def __str__(self) -> str:
-        options = f" {self.options}" if str(self.options) else ""
-        return f"{fit(self.service)}{options}"
+        """Service and options; unlike those of the other groups of a route."""
+        words = [quoted(self.service), str(self.options), self.address]
+        if self.spelling:
+            words.append(f"tag={quoted(printable(self.spelling))}")
+        words += [f"with={quoted(each.tag)}" for each in self.selection.having[1:]]
+        words += [f"without={quoted(each.tag)}" for each in self.selection.lacking]
+        words += [f"not-at={each}" for each in self.selection.not_at]
+        return printable(" ".join(filter(None, words)))
 
 
 @frozen
@@ -57,8 +66,9 @@ class TargetGroup:
     """
 
     key: GroupKey
-    #: All registered instances that the tag is from, healthy or not.
-    members: frozenset[Identity] = frozenset()
+    #: How many registered instances there are, and how many of them are usable.
+    registered: int = 0
+    usable: int = 0
     #: The part of the route's requests, from 0 to 1.  Those of a route add up to 1, or
     #: are all 0 if no instance of any is usable.
     share: float = 0.0
@@ -86,9 +96,9 @@ class TagRoute:
 class Problem:
     """What is wrong about a tag or a command in Consul's KV, to be told and shown."""
 
+    #: Empty: it is a command.
     service: str
-    #: The instance, as datacenter, node and service id; None for what concerns all, or
-    #: a command.
+    #: The instance, as datacenter, node and service id; None: it is about several.
     instance: Identity | None
     #: The tag or the command.
     tag: str
@@ -98,8 +108,9 @@ class Problem:
     is_warning: bool = False
 
     def __str__(self) -> str:
-        where = "" if self.instance is None else f" ({fit('/'.join(self.instance))})"
-        return f"{fit(self.service)}{where}: {fit(self.tag, 200)}: {self.why}"
+        instance = "/".join(self.instance) if self.instance else ""
+        where = [fit(each) for each in (self.service, instance) if each]
+        return ": ".join([*where, fit(self.tag, 200), self.why])
 
 
 @frozen

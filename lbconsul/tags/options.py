@@ -11,6 +11,7 @@ from attrs import evolve, frozen
 from lbconsul.config import rewriting_values, values
 from lbconsul.config.http_values import upstream_host
 from lbconsul.config.rewriting import Redirect, split_variables
+from lbconsul.tags.paths import encoded_path
 from lbconsul.text import fit
 
 #: The statuses of redirects that have a ``Location`` (RFC 9110, 15.4).
@@ -126,23 +127,24 @@ def _oddities(given: Mapping[str, str], options: TagOptions) -> list[str]:
 
 
 def _strip(text: str) -> str:
-    return _limited(text) if text.startswith("/") else ""
+    if not text.startswith("/") or text == "/":
+        return ""
+    try:
+        path = encoded_path(text)
+    except ValueError as error:
+        raise ValueError(f"strip={fit(text)} {error}") from None
+    if len(path) > _LONGEST:
+        raise ValueError(f"strip= may have {_LONGEST} characters")
+    return path
 
 
 def _prepend(text: str) -> str:
     if text in ("", "/"):
         return ""
-    path = text if text.startswith("/") else f"/{text}"
     try:
-        return rewriting_values.prefix(path)
+        return rewriting_values.prefix(encoded_path(f"/{text.removeprefix('/')}"))
     except ValueError as error:
         raise ValueError(f"prepend={fit(text)} {error}") from None
-
-
-def _limited(text: str) -> str:
-    if len(text) > _LONGEST or not text.isprintable():
-        raise ValueError(f"an option may have {_LONGEST} printable characters")
-    return text
 
 
 def _proto(text: str) -> str:

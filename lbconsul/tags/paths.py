@@ -24,10 +24,17 @@ def matched(path: bytes) -> bytes:
     return _ESCAPE.sub(lambda escape: bytes.fromhex(escape[1].decode()), path)
 
 
+def encoded_path(text: str) -> str:
+    """The path of a tag in normal form.
+
+    :raises ValueError: no request can have it; the text says why.
+    """
+    return normalized(quote(_BAD_ESCAPE.sub("%25", text), safe=_SAFE, errors="replace"))
+
+
 def read_path(text: str) -> str:
     """The path of a tag, in the form in which it is matched.
 
     :raises ValueError: no request can have it; the text says why.
     """
-    encoded = quote(_BAD_ESCAPE.sub("%25", text), safe=_SAFE, errors="replace")
-    return matched(normalized(encoded).encode("ascii")).decode("utf-8", "replace")
+    return matched(encoded_path(text).encode("ascii")).decode("utf-8", "replace")

@@ -7,8 +7,9 @@ route is ``HOST/PATH``, ``/PATH`` for any host, ``HOST``, or ``:PORT`` with
 
 import re
 from typing import NamedTuple
+from urllib.parse import quote
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from lbconsul.tags import glob
 from lbconsul.tags.hosts import read_host
@@ -28,6 +29,14 @@ _LAST_PORT = 65535
 _VARIABLE = re.compile(r"\$(?:\{([^{}]*)\}|([A-Za-z0-9_]+|[*#$@!?-]))")
 
 
+#: What a path has no place for in a line of text.
+_ODD = re.compile(r"[^\S]|[^ -~\w]")
+
+
+def _encoded(char: re.Match[str]) -> str:
+    return quote(char[0], safe="", errors="surrogatepass")
+
+
 class RouteKey(NamedTuple):
     """What tells two routes apart."""
 
@@ -41,7 +50,10 @@ class RouteKey(NamedTuple):
     port: int = 0
 
     def __str__(self) -> str:
-        return f":{self.port}" if self.port else f"{self.host}{self.path}"
+        if self.port:
+            return f":{self.port}"
+        boundary = " boundary=segment" if self.is_bounded else ""
+        return _ODD.sub(_encoded, f"{self.host}{self.path}") + boundary
 
 
 class BadTag(ValueError):
@@ -93,29 +105,36 @@ def parse(tag: str, rules: TagRules) -> RouteTag:
         raise BadTag(f"a route tag may have {MOST_TAG} characters")
     text = tag.strip().removeprefix(rules.prefix).strip()
     route, _, options = text.partition(" ")
-    return parse_route(route, options, rules)
+    odd = list[str]()
+    if "/" in route:
+        route = _expanded(route, rules.datacenter, odd)
+    found = parse_route(route, options, rules)
+    return evolve(found, odd=(*odd, *found.odd)) if odd else found
 
 
 def parse_route(route: str, options: str, rules: TagRules) -> RouteTag:
-    """The same for a route and its options.
+    """The same for a route and its options, without variables.
 
     :raises BadTag: it cannot be served.
     """
-    odd = list[str]()
     try:
-        key = _key(route, rules, odd)
+        key = read_route(route, rules)
     except ValueError as error:
         raise BadTag(str(error)) from None
     try:
-        found, of_route, odd_options = read_options(options)
+        found, of_route, odd = read_options(options)
         key = key._replace(is_bounded=_is_bounded(of_route.get("boundary")))
         _check_proto(key, found)
     except ValueError as error:
         raise BadTag(str(error), key) from None
-    return RouteTag(key, found, (*odd, *odd_options))
+    return RouteTag(key, found, tuple(odd))
 
 
-def _key(route: str, rules: TagRules, odd: list[str]) -> RouteKey:
+def read_route(route: str, rules: TagRules) -> RouteKey:
+    """The route that is written so, without options.
+
+    :raises ValueError: it is none; the text says what would be right.
+    """
     if not route:
         raise ValueError(
             f"{rules.prefix} must be followed by a route, such as"
@@ -123,9 +142,7 @@ def _key(route: str, rules: TagRules, odd: list[str]) -> RouteKey:
         )
     if route.startswith(":"):
         return RouteKey("", "", port=_port(route))
-    host, slash, path = route.partition("/")
-    if slash:
-        host, path = (_expanded(each, rules, odd) for each in (host, path))
+    host, _, path = route.partition("/")
     return RouteKey(read_host(host), _path(f"/{path}", rules.matcher))
 
 
@@ -139,13 +156,13 @@ def _port(route: str) -> int:
     return int(text)
 
 
-def _expanded(text: str, rules: TagRules, odd: list[str]) -> str:
+def _expanded(text: str, datacenter: str, odd: list[str]) -> str:
     """The text with the datacenter for ``$DC``, and nothing for other variables."""
 
     def value(variable: re.Match[str]) -> str:
         name = variable[1] if variable[2] is None else variable[2]
         if name == "DC":
-            return rules.datacenter
+            return datacenter
         odd.append(f"unknown variable {fit(variable[0])} is dropped; there is $DC only")
         return ""
 

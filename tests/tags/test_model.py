@@ -12,8 +12,8 @@ def test_texts() -> None:
     assert str(GroupKey("web")) == "web"
     assert str(GroupKey("web", TagOptions(strip="/a"))) == "web strip=/a"
     problem = Problem("web", ("dc1", "n1", "w1"), "urlprefix-/ weight=x", "no number")
-    assert str(problem) == "web (dc1/n1/w1): urlprefix-/ weight=x: no number"
-    assert str(Problem("web", None, "route x", "y")) == "web: route x: y"
+    assert str(problem) == "web: dc1/n1/w1: urlprefix-/ weight=x: no number"
+    assert str(Problem("", None, "route x", "y")) == "route x: y"
 
 
 def test_usable() -> None:
