@@ -28,7 +28,8 @@ def read_host(text: str) -> str:
     if address is not None:
         return address
     name, port = split_port(host)
-    glob.compiled(name + port)
+    if glob.is_glob(host.removeprefix("*.")):
+        glob.compiled(host)  # to see whether it is one
     return name.removesuffix(".") + port
 
 

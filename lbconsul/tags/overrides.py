@@ -93,14 +93,6 @@ class Command:
         assert self.path is not None
         return RouteKey(self.host, self.path, self.is_bounded, self.port)
 
-    def takes(self, service: str, tags: Iterable[str], address: str) -> bool:
-        """Whether it is about a target, if it is about its route."""
-        return (
-            self.service in ("", service)
-            and self.address in ("", address)
-            and set(tags).issuperset(self.tags)
-        )
-
 
 def parse_commands(
     texts: Iterable[tuple[str, str]], rules: TagRules

@@ -239,8 +239,23 @@ class TagRouter(Generic[Value]):
         The parameters are those of `lbconsul.http.router.Router.find`; `fields` have
         the port that the client wrote.
         """
-        for value in self.matching(host, path, method, fields):
-            return value
+        if b"%" in path:
+            path = matched(path)
+        if host is not None and not self._globs:  # most are found at once
+            text = self._text(host, fields)
+            for each in self._literal.get(text, ()):
+                found = each.find(path)
+                if found is not None:
+                    return found[1]
+            hosts = [*self._below(text)] if self._wildcards else []
+            if self._any is not None:
+                hosts.append(self._any)
+        else:
+            hosts = self._matching(host, fields)
+        for each in hosts:
+            found = each.find(path)
+            if found is not None:
+                return found[1]
         return None
 
     def matching(
@@ -272,39 +287,45 @@ class TagRouter(Generic[Value]):
             tuple(candidates), winner, len(self._values) - len(candidates)
         )
 
-    def _matching(self, host: str | None, fields: Fields) -> Iterator[_Host[Value]]:
+    def _matching(self, host: str | None, fields: Fields) -> list[_Host[Value]]:
         """What the host matches, in the order in which it is tried."""
+        found = list[_Host[Value]]()
         if host is not None:
-            text = f"[{host}]" if ":" in host else host
-            told = fields.host
-            if told is not None and told.port not in (None, self._default_port):
-                text = f"{text}:{told.port}"
+            text = self._text(host, fields)
+            if text in self._literal:
+                found += self._literal[text]
+            if self._wildcards:
+                found += self._below(text)
             if self._globs:
-                yield from self._sorted(text)
-            else:
-                yield from self._named(text)
+                found += self._like(text)
+                found.sort(key=lambda each: order(each.pattern), reverse=True)
         if self._any is not None:
-            yield self._any
+            found.append(self._any)
+        return found
 
-    def _named(self, text: str) -> Iterator[_Host[Value]]:
-        """What is a name, or a wildcard before one."""
-        yield from self._literal.get(text, ())
+    def _text(self, host: str, fields: Fields) -> str:
+        """The host as patterns have it."""
+        told = fields.host
+        port = None if told is None else told.port
+        if ":" in host:
+            host = f"[{host}]"
+        return host if port in (None, self._default_port) else f"{host}:{port}"
+
+    def _below(self, text: str) -> Iterator[_Host[Value]]:
+        """The wildcards that a host is below, the longest first."""
         wildcards = self._wildcards
-        if wildcards:
-            _, dot, name = text.partition(".")
-            while dot:
-                if name in wildcards:
-                    yield from wildcards[name]
-                _, dot, name = name.partition(".")
-            yield from wildcards.get("", ())
+        _, dot, name = text.partition(".")
+        while dot:
+            if name in wildcards:
+                yield from wildcards[name]
+            _, dot, name = name.partition(".")
+        yield from wildcards.get("", ())
 
-    def _sorted(self, text: str) -> list[_Host[Value]]:
-        """The same, and patterns of other kinds."""
-        found = [*self._named(text)]
+    def _like(self, text: str) -> Iterator[_Host[Value]]:
+        """The patterns of other kinds that a host matches."""
         for pattern, host in self._globs.values():
             if pattern.fullmatch(text):
-                found.append(host)
-        return sorted(found, key=lambda each: order(each.pattern), reverse=True)
+                yield host
 
 
 def _pattern(key: RouteKey) -> RoutePattern:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from lbconsul.config.rewriting import Redirect, Rewriting
 from lbconsul.http.errors import Refused
 from lbconsul.http.head import Limits
 from lbconsul.http.redirecting import Redirecting
@@ -147,3 +148,40 @@ def test_another(target: str, host: str, scheme: str) -> None:
     """A URL that differs in any part is another one."""
     found = location(head(target, host), "redirect=301,https://b.com/x", scheme=scheme)
     assert found == (301, "https://b.com/x")
+
+
+class TestOfTags:
+    """Redirects of fabio's tags have the path that it is rewritten to."""
+
+    @staticmethod
+    def _location(
+        url: str, target: str, host: str = "a.com", scheme: str = "http"
+    ) -> str | None:
+        rewriting = Rewriting(
+            redirect=Redirect(302, url),
+            redirects_rewritten=True,
+            strip_prefix="/s",
+            strips_within_segments=True,
+            add_prefix="/n",
+        )
+        redirecting = Redirecting.of(rewriting)
+        assert redirecting is not None
+        request = head(target, host, "OPTIONS" if target == "*" else "GET")
+        found = redirecting.location(request, request.path, scheme)
+        return None if found is None else found[1].decode()
+
+    def test_path(self) -> None:
+        """The prefix is stripped, and another added."""
+        url = "https://n.com$path?$query"
+        assert self._location(url, "/s/x?y=1") == "https://n.com/n/x?y=1"
+        assert self._location(url, "/x") == "https://n.com/n/x"
+        assert self._location(url, "*") == "https://n.com/"
+
+    def test_port(self) -> None:
+        """The client's port stays with its scheme, since another has another port."""
+        for url, location in [
+            ("http://$host/y", "http://a.com:8080/y"),
+            ("https://$host/y", "https://a.com/y"),
+        ]:
+            assert self._location(url, "/x", "a.com:8080") == location
+        assert self._location("http://$host/y", "/x", "[::1]:81") == "http://[::1]:81/y"

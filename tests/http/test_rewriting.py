@@ -255,3 +255,30 @@ class TestPaths:
         told = edited("A: b|", option, path=b"/api/x")
         assert told == "A: b|X-Forwarded-Prefix: /api|"
         assert edited("A: b|", option, path=b"/apis") == "A: b|"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "path", "expected"),
+    [
+        ("/foo", "/foo/bar", "/bar"),
+        ("/foo", "/foobar", "/bar"),
+        ("/foo", "/foo", "/"),
+        ("/foo", "/Foo/x", "/Foo/x"),
+        ("/foo/", "/foo/bar", "/bar"),
+        ("/foo/", "/foo", "/foo"),
+        ("/foo", "/foo//evil.com", "/evil.com"),
+        ("/a!b", "/a%21b/x", "/x"),
+        ("/a!b", "/a!b/x", "/x"),
+        ("/caf%C3%A9", "/caf%C3%A9/x%2Fy", "/x%2Fy"),
+    ],
+)
+def test_strip_within_segments(prefix: str, path: str, expected: str) -> None:
+    """The prefix of a tag is cut wherever it ends, and the rest stays as it came."""
+    request = RequestRewriting.of(
+        Rewriting(strip_prefix=prefix, strips_within_segments=True)
+    )
+    assert request is not None
+    given = path.encode()
+    assert request.path(given) == expected.encode()
+    told = b"" if expected == path else f"X-Forwarded-Prefix: {prefix}\r\n".encode()
+    assert request.lines(b"", given, VARIABLES) == told

@@ -153,6 +153,8 @@ def test_boundary() -> None:
         assert _find(router, None, path) == [found]
     router.put(RouteKey("", "/b/", is_bounded=True), "slash")
     assert _find(router, None, "/b/x") == ["slash"]
+    router.put(RouteKey("", "/new"), "new")  # a second one of that length
+    router.drop(RouteKey("", "/new"))
     router.drop(RouteKey("", "/foo", is_bounded=True))
     router.drop(RouteKey("", "/nothing"))
     assert _find(router, None, "/foo") == ["plain"]
@@ -209,3 +211,14 @@ def test_mismatch_of_bounded() -> None:
 def test_asterisk() -> None:
     """``OPTIONS *`` is for no path."""
     assert _find(_router("/"), None, "*") == []
+
+
+def test_matchers() -> None:
+    """Paths are tried in byte order: with these matchers that is not by length."""
+    ignoring = _router("/foo", "/FOO/bar", matcher="iprefix")
+    assert _find(ignoring, None, "/Foo/Bar/x") == ["/foo"]
+    ignoring = _router("/FOO", "/foo/bar", matcher="iprefix")
+    assert _find(ignoring, None, "/Foo/Bar/x") == ["/foo/bar"]
+    globs = _router("/foo", "/*", "/z*", matcher="glob")
+    assert _find(globs, None, "/foo") == ["/foo"]
+    assert _find(globs, None, "/foo/") == ["/*"]

@@ -227,6 +227,17 @@ class TestProblems:
         assert change.gone == (problem,)
         assert not list(table.problems)
 
+    def test_boundary_of_two(self) -> None:
+        """A path has a route while it has one of either kind."""
+        table = TagTable(hold=0.0)
+        one = _one("1", "/foo boundary=segment")
+        table.update("web", [one], 0.0)
+        table.update("api", [_one("2", "/foo", "/foobar")], 0.0)
+        assert len(list(table.problems)) == 1
+        table.update("api", [_one("2", "/foobar")], 0.0)
+        assert not list(table.problems)
+        assert len(table.update("api", [_one("2", "/foo", "/foobar")], 0.0).new) == 1
+
     def test_boundaries_of_globs(self) -> None:
         """Globs are whole paths, and meet nothing."""
         table = TagTable(TagRules(matcher="glob"))
@@ -333,6 +344,12 @@ class TestCommands:
         assert change.gone == (later,)
         assert table.update("later", [_one("4", "z.com/")], 0.0).new == (later,)
         assert set(_command(table).gone) == {upper, later}
+
+    def test_weight_beside_a_bad_tag(self, table: TagTable) -> None:
+        """An instance whose tag is invalid is none of those that share a weight."""
+        table.update("web", [_one("1", "x.com/"), _one("4", "x.com/ weight=x")], 0.0)
+        _command(table, "route weight web x.com/ weight 0.5")
+        assert _shares(table.routes[X]) == {"api": 0.5, "web": 0.5}
 
     def test_bad_lines(self, table: TagTable) -> None:
         """What is wrong in the store is told, and gone with it."""

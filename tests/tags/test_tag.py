@@ -156,6 +156,7 @@ def test_no_route(text: str, wrong: str) -> None:
         ("host=address", "must be dst"),
         ("prepend=/a//b", "prepend=/a//b must be the beginning of a path"),
         ("strip=/" + "x" * 2000, "1024 characters"),
+        ("strip=/../x", "strip=/../x leads above the root"),
         ("register=", "must have 1 to 255 characters"),
         ("auth=users", "auth=users is not supported: give the mapping basic-auth=FILE"),
         ("proto=grpc", "needs HTTP/2"),
