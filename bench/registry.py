@@ -11,7 +11,7 @@ from bench.results import Results
 from bench.stage import Stage
 from bench.work import ANSWER, PICK, RELEASE, REPLACE
 from lbconsul.balance.instance import Instance
-from lbconsul.balance.policy import POLICIES
+from lbconsul.balance.policies import POLICIES
 from lbconsul.balance.pool_spec import FailoverSpec, PoolSpec, ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.upstream import Lease

@@ -158,6 +158,9 @@ EXCEPT = {
 #: suite tells what both data planes do.
 CONTRACT = "tests/dev/contract"
 TESTED_ELSEWHERE = {
+    "lbconsul.balance.policies": "tests/balance/test_policy.py",
+    "lbconsul.config.affinity": "tests/config/test_affinity_values.py",
+    "lbconsul.config.affinity_options": "tests/config/test_options.py",
     "lbconsul.config.cookies": "tests/http/test_signed_cookie.py",
     "lbconsul.config.http": "tests/config/test_options.py",
     "lbconsul.config.http_options": "tests/config/test_options.py",

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import Phase, settings
 
 from lbconsul import Client, Connection, Deny
-from lbconsul.balance.policy import POLICIES
+from lbconsul.balance.policies import POLICIES
 from lbconsul.balance.upstream_view import UpstreamView
 from lbconsul.testing import change_upstream, check_policy, make_upstream
 from tests.balance.test_custom_policy import First

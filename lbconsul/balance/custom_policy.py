@@ -10,6 +10,7 @@ from typing import Protocol
 from attrs import Factory, define, field
 
 from lbconsul.balance.fault import Fault, FaultKind, Report, in_words
+from lbconsul.balance.hash_key import HashKey
 from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.policy import LeastConnections
 from lbconsul.balance.standing import Standing, Verdict
@@ -46,6 +47,16 @@ class Policy(Protocol):
         """One of the placed upstreams, for the next connection; None if there is none.
 
         `place` follows if the connection counts.
+        """
+
+
+class KeyedPolicy(Policy, Protocol):
+    """A policy that considers what `hash-by` says of a connection or request."""
+
+    def choose_for(self, key: str) -> UpstreamView | None:
+        """As `choose`, for a connection or request with this key: a text from outside.
+
+        `choose` is for those that have none.
         """
 
 
@@ -102,21 +113,32 @@ class GuardedPolicy:
 
     def choose(self) -> Upstream | None:
         if self._own is not None:
-            chosen = self._call("choose")
-            if isinstance(chosen, Upstream) and chosen in self._placed:
-                return chosen
-            if chosen is None and not self._placed:
-                return None
-            if self._own is not None:
-                self._replace("choose", _wrong_choice(chosen, self._placed))
+            return self._checked("choose", self._call("choose"))
         return self._instead.choose()
+
+    def _checked(self, method: str, chosen: object) -> Upstream | None:
+        """What a method has chosen, or another one if it may not be chosen."""
+        if isinstance(chosen, Upstream) and chosen in self._placed:
+            return chosen
+        if chosen is None and not self._placed:
+            return None
+        if self._own is not None:
+            self._replace(method, _wrong_choice(chosen, self._placed))
+        return self._instead.choose()
+
+    def choose_for(self, key: HashKey) -> Upstream | None:
+        if self._own is None or not hasattr(self._own, "choose_for"):
+            return self.choose()
+        return self._checked(
+            "choose_for", self._call("choose_for", key.text.decode("latin-1"))
+        )
 
     @property
     def lacks(self) -> list[str]:
         """The methods that the operator's own has not."""
         return [each for each in METHODS if not callable(getattr(self._own, each, 0))]
 
-    def _call(self, method: str, *arguments: Upstream) -> object:
+    def _call(self, method: str, *arguments: Upstream | str) -> object:
         """What a method of the operator's own returns; None if it fails."""
         began = self._seconds()
         try:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterator
 from attrs import Factory, define, field
 
 from lbconsul.balance.counter import ConnectionCounter
+from lbconsul.balance.hash_key import HashKey
 from lbconsul.balance.instance import Identity
 from lbconsul.balance.pool import Pool
 from lbconsul.balance.upstream import Lease, Upstream
@@ -68,12 +69,16 @@ class Failover:
         return any(each.is_usable for each in self.all if each is not pool)
 
     def lease(
-        self, avoiding: Collection[Upstream] = (), attempts: int = _UNLIMITED
+        self,
+        avoiding: Collection[Upstream] = (),
+        attempts: int = _UNLIMITED,
+        key: HashKey | None = None,
     ) -> Lease:
         """Choose an upstream for the next connection, and count the connection.
 
         `avoiding` holds the upstreams already tried.  After `attempts` of them in one
         pool the next pool follows: an unreachable pool must not use up all attempts.
+        With a `key`, the policy may choose by it.
 
         :raises AllFull: the connection must wait until an upstream has room.
         :raises NoUpstream: no upstream serves, or all that do are in `avoiding`.
@@ -83,10 +88,10 @@ class Failover:
         if pool is not None and pool.choose is not None and not avoiding:
             if self._sync is not None:
                 self._sync()
-            chosen = pool.choose()
+            chosen = pool.choose() if key is None else pool.choose_for(key)
             if chosen is not None:
                 return Lease(chosen, pool, False)
-        return self._lease_by_rank(avoiding, attempts)
+        return self._lease_by_rank(avoiding, attempts, key)
 
     def lease_instance(self, identity: Identity) -> Lease | None:
         """Lease the upstream of this instance; None if it does not serve, or is full.
@@ -101,7 +106,7 @@ class Failover:
                 return lease
         return None
 
-    def pick(self) -> Upstream | None:
+    def pick(self, key: HashKey | None = None) -> Upstream | None:
         """Choose an upstream and count a use of it, without the object of a lease.
 
         None if `lease` has more to consider, or there is none.  The use ends with
@@ -112,7 +117,7 @@ class Failover:
             return None
         if self._sync is not None:
             self._sync()
-        chosen = pool.choose()
+        chosen = pool.choose() if key is None else pool.choose_for(key)
         if chosen is not None:
             load = chosen.load
             if load.is_shared:
@@ -129,7 +134,9 @@ class Failover:
         assert self._only is not None
         return Lease.counted(picked, self._only)
 
-    def _lease_by_rank(self, avoiding: Collection[Upstream], attempts: int) -> Lease:
+    def _lease_by_rank(
+        self, avoiding: Collection[Upstream], attempts: int, key: HashKey | None
+    ) -> Lease:
         """A lease where a probe, another pool or another tier may have its turn."""
         self._counter.sync()
         if len(self.pools) > 1:
@@ -138,8 +145,8 @@ class Failover:
         if self.pools and not avoiding:
             current = self._current
             lease = self._probe(current) if current else None
-            lease = lease or self.pools[current].lease()
-        return lease or self._lease_elsewhere(avoiding, attempts)
+            lease = lease or self.pools[current].lease((), key)
+        return lease or self._lease_elsewhere(avoiding, attempts, key)
 
     def _probe(self, current: int) -> Lease | None:
         """A lease that probes an ejected upstream of an earlier pool, if one is due."""
@@ -149,10 +156,12 @@ class Failover:
                 return lease
         return None
 
-    def _lease_elsewhere(self, avoiding: Collection[Upstream], attempts: int) -> Lease:
+    def _lease_elsewhere(
+        self, avoiding: Collection[Upstream], attempts: int, key: HashKey | None
+    ) -> Lease:
         left = self._with_attempts_left(avoiding, attempts)
         for pools in self._groups(left):
-            lease = self._lease_of(pools, avoiding)
+            lease = self._lease_of(pools, avoiding, key)
             if lease is not None:
                 return lease
         for pool in left:
@@ -187,7 +196,10 @@ class Failover:
         return others, pools[len(others) :]
 
     def _lease_of(
-        self, pools: tuple[Pool, ...], avoiding: Collection[Upstream]
+        self,
+        pools: tuple[Pool, ...],
+        avoiding: Collection[Upstream],
+        key: HashKey | None,
     ) -> Lease | None:
         """A lease from the first pool that has one; suspect upstreams come last.
 
@@ -196,7 +208,7 @@ class Failover:
         for reserve in (False, True):
             for pool in pools:
                 take = pool.lease_reserve if reserve else pool.lease
-                lease = take(avoiding)
+                lease = take(avoiding, key)
                 if lease is not None:
                     return lease
                 if pool.waits(avoiding, reserve=reserve):

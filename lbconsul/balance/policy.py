@@ -3,13 +3,13 @@
 A choice, a change of load, a join or a leave costs at most O(log n) of the pool.
 """
 
-from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from weakref import WeakKeyDictionary
 
 from attrs import Factory, define
 
-from lbconsul.balance.upstream import TierPolicy, Upstream
+from lbconsul.balance.hash_key import HashKey
+from lbconsul.balance.upstream import Upstream
 from lbconsul.balance.upstream_view import WHOLE
 from lbconsul.balance.weighted import Chance, WeightedSampler, remove
 
@@ -99,6 +99,9 @@ class LeastConnections:
             heappop(scores)
         return None
 
+    def choose_for(self, key: HashKey) -> Upstream | None:
+        return self.choose()
+
     def _tidy(self) -> None:
         filled = {
             score: each for score, each in self._equals.items() if not each.is_empty
@@ -134,6 +137,9 @@ class Random:
 
     def choose(self) -> Upstream | None:
         return self._all.sample()
+
+    def choose_for(self, key: HashKey) -> Upstream | None:
+        return self.choose()
 
 
 @define(eq=False)
@@ -202,6 +208,9 @@ class RoundRobin:
                 return upstream
         return None
 
+    def choose_for(self, key: HashKey) -> Upstream | None:
+        return self.choose()
+
     def _enqueue(self, upstream: Upstream, turn: float) -> None:
         self._number += 1
         self._turns[upstream] = (turn, upstream.effective_weight)
@@ -212,12 +221,3 @@ class RoundRobin:
                 for number, (each, (turn, _)) in enumerate(self._turns.items())
             ]
             heapify(self._queue)
-
-
-#: Every policy by its name in the option ``policy``.
-POLICIES: dict[str, Callable[[Chance], TierPolicy]] = {
-    "leastconn": LeastConnections,
-    "p2c": PowerOfTwoChoices,
-    "random": Random,
-    "roundrobin": RoundRobin,
-}

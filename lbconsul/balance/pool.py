@@ -6,6 +6,7 @@ from attrs import Factory, define, evolve, field
 
 from lbconsul.balance.draining import Draining
 from lbconsul.balance.events import EventKind, PoolEvent, RegistryEvent, UpstreamEvent
+from lbconsul.balance.hash_key import HashKey
 from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.membership import Membership
 from lbconsul.balance.outlier import Ejection, Outliers, Ruling
@@ -44,6 +45,8 @@ class Pool:
     #: Chooses an upstream for an ordinary connection; None while any upstream is
     #: suspect or ejected, for then `lease` must be asked.
     choose: Callable[[], Upstream | None] | None = field(init=False)
+    #: Chooses one for an ordinary connection with a key; not to be called then either.
+    choose_for: Callable[[HashKey], Upstream | None] = field(init=False)
     #: The upstreams that Consul still lists but the rules no longer select: they are
     #: shown until their connections are closed.
     _unselected: set[Upstream] = Factory(set)
@@ -53,6 +56,7 @@ class Pool:
         self._shrink_guard = ShrinkGuard(self._selection.caution)
         self._slow_start = SlowStart(self._selection.slow_start)
         self.choose = self._scheduler.serving.choose
+        self.choose_for = self._scheduler.serving.choose_for
 
     def _gone(self) -> Verdict:
         """The verdict on an instance that is no longer in Consul's answer."""
@@ -196,19 +200,24 @@ class Pool:
         self._members.clear()
         self._unselected.clear()
 
-    def lease(self, avoiding: Collection[Upstream] = ()) -> Lease | None:
-        """Lease the next upstream, none of `avoiding`; None if none is available."""
+    def lease(
+        self, avoiding: Collection[Upstream] = (), key: HashKey | None = None
+    ) -> Lease | None:
+        """Lease the next upstream, none of `avoiding`; None if none is available.
+
+        With a `key`, the one for this key.
+        """
         placement = self._scheduler
         if not avoiding:
             if self._shrink_guard and self._is_for_reserve():
-                lease = self.lease_reserve()
+                lease = self.lease_reserve(key=key)
                 if lease is not None:
                     return lease
             # A retry must not be a probe too: its client already met one failure.
             due = self._outliers.due()
             if due is not None:
                 return self._try(due)
-        chosen = placement.choose(placement.serving, avoiding)
+        chosen = placement.choose(placement.serving, avoiding, key)
         return None if chosen is None else Lease(chosen, self, probing=False)
 
     def lease_instance(self, identity: Identity) -> Lease | None:
@@ -248,10 +257,12 @@ class Pool:
         is_few = left <= _FEW_LEFT * total and self._shrink_guard.are_sound
         return is_few and self._chance() * total >= left
 
-    def lease_reserve(self, avoiding: Collection[Upstream] = ()) -> Lease | None:
+    def lease_reserve(
+        self, avoiding: Collection[Upstream] = (), key: HashKey | None = None
+    ) -> Lease | None:
         """Lease a suspect upstream, none of `avoiding`, where no other is left."""
         placement = self._scheduler
-        chosen = placement.choose(placement.reserve, avoiding)
+        chosen = placement.choose(placement.reserve, avoiding, key)
         return None if chosen is None else Lease(chosen, self, probing=False)
 
     def lease_ejected(self, avoiding: Collection[Upstream] = ()) -> Lease | None:

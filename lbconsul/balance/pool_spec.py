@@ -133,6 +133,9 @@ class PoolSpec:
     slow_start: float = 0.0
     #: The most open connections to one instance; 0: no limit.
     limit: int = 0
+    #: How much of its share of the open connections an upstream may have with the
+    #: policy ``hash``: 1.25 is 125 %, and infinity any.
+    hash_bound: float = 1.25
 
 
 @frozen(cache_hash=True)

@@ -6,12 +6,13 @@ from functools import partial
 
 from attrs import Factory, define, field
 
+from lbconsul.balance.consistent_hash import ConsistentHash
 from lbconsul.balance.counter import ConnectionCounter, LocalCounter
 from lbconsul.balance.events import Change, Changed, RegistryEvent
 from lbconsul.balance.failover import Failover
 from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.outlier import Outliers
-from lbconsul.balance.policy import POLICIES
+from lbconsul.balance.policies import POLICIES
 from lbconsul.balance.pool import Pool
 from lbconsul.balance.pool_spec import FailoverSpec, PoolSpec, ServiceQuery
 from lbconsul.balance.scheduler import Scheduler
@@ -265,6 +266,8 @@ class Registry:
 
     def _new_pool(self, selection: PoolSpec) -> Pool:
         policy, chance = self._policies(selection.policy), self._chance
+        if policy is ConsistentHash:
+            policy = partial(ConsistentHash, bound=selection.hash_bound)
         ranks = policy(chance), policy(chance), policy(chance)
         placement = Scheduler(*ranks, selection.limit)
         elsewhere = partial(self._has_elsewhere, selection)

@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 from attrs import Factory, define
 
+from lbconsul.balance.hash_key import HashKey
 from lbconsul.balance.upstream import TierPolicy, Upstream, ignore
 
 
@@ -31,11 +32,17 @@ class Scheduler:
             upstream.loaded(upstream)
 
     def choose(
-        self, tier: TierPolicy, avoiding: Collection[Upstream] = ()
+        self,
+        tier: TierPolicy,
+        avoiding: Collection[Upstream] = (),
+        key: HashKey | None = None,
     ) -> Upstream | None:
-        """The next upstream of a tier, not full and none of `avoiding`, or None."""
+        """The next upstream of a tier, not full and none of `avoiding`, or None.
+
+        With a `key`, the one for this key.
+        """
         if not avoiding:
-            return tier.choose()
+            return tier.choose() if key is None else tier.choose_for(key)
         withdrawn = [
             each
             for each in dict.fromkeys(avoiding)
@@ -43,7 +50,7 @@ class Scheduler:
         ]
         for each in withdrawn:
             tier.withdraw(each)
-        chosen = tier.choose()
+        chosen = tier.choose() if key is None else tier.choose_for(key)
         for each in withdrawn:
             tier.place(each)
         return chosen

@@ -6,6 +6,7 @@ from typing import ClassVar, Protocol, Self
 
 from attrs import Factory, define, field
 
+from lbconsul.balance.hash_key import HashKey
 from lbconsul.balance.instance import Instance
 from lbconsul.balance.standing import Drain, Standing, Verdict
 from lbconsul.balance.upstream_view import WHOLE, UpstreamView
@@ -117,6 +118,9 @@ class TierPolicy(Protocol):
 
     def choose(self) -> "Upstream | None":
         """The upstream for the next connection; None if none is placed."""
+
+    def choose_for(self, key: HashKey) -> "Upstream | None":
+        """The same for a connection with this key, which few policies consider."""
 
     def __contains__(self, upstream: "Upstream") -> bool:
         """Whether `upstream` is placed; it must not be placed elsewhere."""

@@ -28,6 +28,9 @@ class _Need:
     is_met: Callable[[Mapping], bool]
 
 
+#: Policies that have no use for keys.
+_KEYLESS = frozenset({"leastconn", "p2c", "random", "roundrobin"})
+
 _NEEDS = (
     _Need(
         tuple(option.name for option in (*HTTP_OPTIONS, *REWRITING_OPTIONS)),
@@ -38,6 +41,16 @@ _NEEDS = (
         ("basic-auth-realm",),
         "basic-auth=",
         lambda mapping: bool(mapping.http.basic_auth),
+    ),
+    _Need(
+        ("hash-balance-factor",),
+        "policy=hash",
+        lambda mapping: mapping.policy == "hash",
+    ),
+    _Need(
+        ("hash-by",),
+        "policy=hash, or a policy of your own",
+        lambda mapping: mapping.policy not in _KEYLESS,
     ),
     _Need(
         ("tls-min", "client-ca", "client-verify", "client-crl"),
@@ -86,6 +99,12 @@ def resolved(each: RawMapping, mapping: Mapping) -> Mapping:
         _refuse_in_http(each, mapping)
         timeouts = evolve(mapping.timeouts, first_byte=0.0)
         mapping = evolve(mapping, timeouts=timeouts, waits_for_client=False)
+    elif mapping.affinity.hash_by not in ("", "source"):
+        if "hash-by" in each.options:
+            raise each.wrong(
+                "hash-by", "works only with mode=http; without it, by source alone"
+            )
+        mapping = evolve(mapping, affinity=evolve(mapping.affinity, hash_by=""))
     if isinstance(mapping.listen, UnixListen) and mapping.register.name:
         if "register" in each.options:
             raise each.wrong(

@@ -7,6 +7,7 @@ from typing import Any
 from attrs import evolve
 
 from lbconsul.config import address_values, values
+from lbconsul.config.affinity_options import HASH_OPTIONS
 from lbconsul.config.http_options import HTTP_OPTIONS
 from lbconsul.config.model import Mapping
 from lbconsul.config.option import Option, table
@@ -15,7 +16,7 @@ from lbconsul.config.rewriting_options import REWRITING_OPTIONS
 from lbconsul.config.tls_options import TLS_OPTIONS
 
 #: The policies' names; `lbconsul.balance.policy` has a class for each.
-POLICIES = ("leastconn", "p2c", "random", "roundrobin")
+POLICIES = ("hash", "leastconn", "p2c", "random", "roundrobin")
 
 #: How a mapping treats its clients' bytes.
 MODES = ("http", "sni", "tcp")
@@ -56,6 +57,7 @@ MAPPING_OPTIONS = table(
         f"how to choose an upstream: {', '.join(POLICIES)}; or one of your own, as"
         " MODULE:NAME or by its entry point [leastconn]",
     ),
+    *HASH_OPTIONS,
     Option(
         "hooks",
         values.hooks,

@@ -5,6 +5,7 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
+from lbconsul.config.affinity import Affinity
 from lbconsul.config.consul import ConsulConfig
 from lbconsul.config.http import HTTP
 from lbconsul.config.listen import Listen, TCPListen, UnixListen
@@ -179,6 +180,7 @@ class Mapping:
     port_name: str = ""
     tagged_address: str = ""
     policy: str = "leastconn"
+    affinity: Affinity = Affinity()
     #: What is asked about clients, as ``MODULE:NAME`` or by entry points.
     hooks: tuple[str, ...] = ()
     health: frozenset[str] = frozenset({"passing", "warning"})

@@ -90,6 +90,8 @@ def _text(name: str, value: Any) -> str:
         return f"{decimal(value)}s" if value else "off"
     if name in _UNITS:
         return f"{value}{_UNITS[name]}" if value else "off"
+    if name == "hash-balance-factor":
+        return str(value or "off")
     if name == "unix-mode":
         return f"{value:03o}"
     if name in _SIZES:

@@ -11,7 +11,7 @@ from twisted.logger import Logger
 
 from lbconsul.balance.custom_policy import GuardedPolicy, PolicyFactory, try_out
 from lbconsul.balance.fault import in_words
-from lbconsul.balance.policy import POLICIES
+from lbconsul.balance.policies import POLICIES
 from lbconsul.balance.upstream import TierPolicy
 from lbconsul.balance.weighted import Chance
 from lbconsul.config.model import Mapping

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lbconsul.balance.failover import Failover
+from lbconsul.balance.hash_key import HashKey
 from lbconsul.balance.upstream import Lease, Outcome, Upstream
 from lbconsul.errors import AllFull, NoUpstream
 from lbconsul.net.connect import connect
@@ -84,16 +85,18 @@ class Dialer:
             return self.empty_timeout
         return max(0.0, self.answer_due - self.clock.seconds())
 
-    def lease(self) -> Lease | None:
+    def lease(self, key: HashKey | None = None) -> Lease | None:
         """Lease an upstream; None if other dials wait, or none is free."""
         if self.wait_queue.queues:
             return None
         try:
-            return self.failover.lease((), self.attempts)
+            return self.failover.lease((), self.attempts, key)
         except NoUpstream:
             return None
 
-    def begin(self) -> tuple[Lease, BareSocket | None, int] | None:
+    def begin(
+        self, key: HashKey | None = None
+    ) -> tuple[Lease, BareSocket | None, int] | None:
         """Lease an upstream and begin to connect to it, as `connect` does.
 
         If the connect is not over, the rest is for `DialAttempt.go_on`; for None, for
@@ -103,7 +106,7 @@ class Dialer:
         if self.wait_queue.queues or self.has_handshake:
             return None
         try:
-            lease = self.failover.lease((), self.attempts)
+            lease = self.failover.lease((), self.attempts, key)
         except NoUpstream:
             return None
         sock = None
@@ -159,6 +162,7 @@ class DialAttempt:
         "_user",
         "error",
         "is_reused",
+        "key",
         "lease",
         "reuse",
         "since",
@@ -184,6 +188,8 @@ class DialAttempt:
         self.since = since
         self._attempts = dialer.attempts
         self.lease: Lease | None = None
+        #: What the policy may choose by.
+        self.key: HashKey | None = None
         #: The upstreams that did not accept, once for each address that was tried.
         self.tried: list[Upstream] = []
         #: Why the last one of them did not.
@@ -200,9 +206,11 @@ class DialAttempt:
             dialer.wait_queue.dispatch()
         try:
             if self.tried:
-                self.lease = lease_next(dialer.failover, self.tried, self._attempts)
+                self.lease = lease_next(
+                    dialer.failover, self.tried, self._attempts, self.key
+                )
             else:
-                self.lease = dialer.failover.lease((), self._attempts)
+                self.lease = dialer.failover.lease((), self._attempts, self.key)
         except AllFull:
             self._queue_up(_QUEUED, dialer.queue_timeout)
         except NoUpstream:
@@ -254,7 +262,7 @@ class DialAttempt:
     def _try_dial(self) -> bool:
         dialer, tried, attempts = self._dialer, self.tried, self._attempts
         try:
-            self.lease = lease_next(dialer.failover, tried, attempts)
+            self.lease = lease_next(dialer.failover, tried, attempts, self.key)
         except NoUpstream:
             self.lease = lease_recovered(dialer.failover, tried, attempts)
             if self.lease is None:

@@ -87,6 +87,8 @@ class _HookedSession(TcpSession):
             dial = self._dial = DialAttempt(proxy.dialer, self, self.begun_at)
         else:
             dial = self._dial = self._handshake_dial(proxy.upstream_handshake)
+        if proxy.key_of is not None:
+            dial.key = proxy.key_of(self.address)  # if that one does not accept
         dial.connect_to(lease)
         if self.state is SessionState.STARTING:
             self.state = SessionState.DIALING

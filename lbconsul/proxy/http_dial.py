@@ -41,7 +41,7 @@ class DialedRequest(ForwardedRequest):
         if prefers is not None:
             lease = self._row.dialer.failover.lease_instance(prefers)
         if lease is None:
-            lease = self._row.dialer.lease()
+            lease = self._row.dialer.lease(self.plan.key)
         if lease is None:
             self._connect(None, self.begun_at)
         else:
@@ -94,6 +94,7 @@ class DialedRequest(ForwardedRequest):
                 )
             dial = self._dial = HandshakeDial(row.dialer, handshake, self, now, header)
         dial.tried = list(self._tried)
+        dial.key = self.plan.key
         if lease is not None:
             dial.connect_to(lease)
         else:

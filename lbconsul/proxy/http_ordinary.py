@@ -47,7 +47,7 @@ class OrdinaryRequests(LimitedSide):
         row, settings = plan.row, plan.settings
         if row.wait_queue.queues or self.bound is not None:
             return False
-        upstream = row.dialer.failover.pick()
+        upstream = row.dialer.failover.pick(plan.key)
         if upstream is None:
             return False
         self._exchanges += 1

@@ -5,6 +5,7 @@ import re
 
 from attrs import define
 
+from lbconsul.balance.hash_key import HashKey
 from lbconsul.http.fields import Fields
 from lbconsul.http.headers import ClientHeaders, via
 from lbconsul.http.host import Host
@@ -55,6 +56,8 @@ class Plan:
     is_ordinary: bool = False
     #: Bytes of the request; 0: that is not known, or its body is too large.
     size: int = 0
+    #: What the policy chooses an upstream by.
+    key: HashKey | None = None
     #: Where the client is sent to, if that is a redirect.
     location: bytes = b""
 
@@ -167,6 +170,8 @@ class Planner:
                 plan.status = _NOT_FOUND
         if not plan.status:
             plan.is_idempotent = head.method in _IDEMPOTENT
+            if settings.find_key is not None:
+                plan.key = settings.find_key(head, path, client)
             self._pass_on(plan, settings)
         return plan
 

@@ -151,7 +151,7 @@ class RetriedRequest(AnsweredRequest):
             return None
         tried = [*self._tried, lease.upstream]
         try:
-            other = lease_next(dialer.failover, tried, dialer.attempts)
+            other = lease_next(dialer.failover, tried, dialer.attempts, self.plan.key)
         except NoUpstream:
             return None
         budget = settings.retry_budget

@@ -25,6 +25,7 @@ from lbconsul.http.rewriting import RequestRewriting, ResponseRewriting
 from lbconsul.net.cidr import Networks, read_address
 from lbconsul.process.files import read_file
 from lbconsul.proxy.authenticators import Authenticator
+from lbconsul.proxy.http_keys import KeyFinder, key_finder
 from lbconsul.proxy.http_upstream import UpstreamConnection
 from lbconsul.proxy.idle_connections import IdleConnections, IdleStores
 from lbconsul.proxy.request_log import RequestLog
@@ -91,6 +92,8 @@ class HTTPSettings:
     #: Says who clients are; None: they need not tell.  And what asks them.
     authenticator: Authenticator | None = None
     challenge: bytes = field(init=False)
+    #: Finds what the policy chooses an upstream by; None: it considers nothing.
+    find_key: KeyFinder | None = None
     #: Whether the lines of requests are not always the same.
     edits: bool = field(init=False)
     #: Whether responses get other lines than they have.
@@ -148,6 +151,7 @@ class HTTPSettings:
             Redirecting.of(mapping.rewriting),
             denies,
             authenticator,
+            key_finder(mapping),
         )
 
     def __attrs_post_init__(self) -> None:

@@ -10,6 +10,7 @@ from attrs import Factory, define, field
 from twisted.internet.interfaces import IReactorTime
 
 from lbconsul.balance.failover import Failover
+from lbconsul.balance.hash_key import HashKey
 from lbconsul.balance.upstream import Upstream
 from lbconsul.balance.weighted import Chance
 from lbconsul.config.model import Mapping
@@ -26,6 +27,7 @@ from lbconsul.proxy.dialer import DialAttempt, Dialer
 from lbconsul.proxy.drain_manager import DrainManager, Session, least_recently_active
 from lbconsul.proxy.handshake_queue import HandshakeQueue
 from lbconsul.proxy.handshake_settings import HandshakeSettings, TLSAcceptor
+from lbconsul.proxy.hash_keys import hash_by, key_of_peer
 from lbconsul.proxy.idle_connections import IdleStores
 from lbconsul.proxy.relay import Relay, RelaySettings
 from lbconsul.proxy.route_table import RouteTable
@@ -122,6 +124,8 @@ class MappingProxy:
     relay_type: type[Relay] = field(init=False)
     #: What connections to upstreams begin with; None: with the client's bytes.
     upstream_handshake: UpstreamHandshake | None = field(init=False)
+    #: The key of a client by its address, if connections are balanced by it.
+    key_of: Callable[[object], HashKey | None] | None = field(init=False)
     #: What clients need before they get an upstream; None: nothing.
     handshaking: HandshakeSettings | None = field(init=False)
     _router: "Router[MappingProxy] | None" = field(init=False, default=None)
@@ -168,6 +172,7 @@ class MappingProxy:
             clock, mapping, self.handshake_queue
         )
         self.dialer.has_handshake = self.upstream_handshake is not None
+        self.key_of = key_of_peer if hash_by(mapping) == "source" else None
         self.relay_type = _relay_type(mapping)
         self.relaying = RelaySettings(
             self._poller,

@@ -8,20 +8,23 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from lbconsul.balance.failover import Failover
+from lbconsul.balance.hash_key import HashKey
 from lbconsul.balance.upstream import Lease, Upstream
 from lbconsul.errors import NoUpstream
 
 Tried = Sequence[Upstream]
 
 
-def lease_next(failover: Failover, tried: Tried, attempts: int) -> Lease:
+def lease_next(
+    failover: Failover, tried: Tried, attempts: int, key: HashKey | None = None
+) -> Lease:
     """Lease an untried upstream, else one that has an untried address.
 
     :raises AllFull: all that are left are full.
     :raises NoUpstream: none is left.
     """
     try:
-        return failover.lease(tried, attempts)
+        return failover.lease(tried, attempts, key)
     except NoUpstream:
         spent = [each for each in tried if not has_more_addresses(each, tried)]
         if len(spent) == len(tried) or len(tried) >= attempts:

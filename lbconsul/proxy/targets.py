@@ -1,6 +1,7 @@
 """Turns a mapping into the pools that the registry balances over."""
 
 from functools import lru_cache
+from math import inf
 
 from attrs import evolve
 
@@ -104,4 +105,5 @@ def _selection(mapping: Mapping, query: ServiceQuery) -> PoolSpec:
         ),
         mapping.slow_start,
         mapping.limits.connections_per_upstream,
+        mapping.affinity.hash_balance_factor / 100 or inf,
     )

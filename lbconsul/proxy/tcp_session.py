@@ -121,7 +121,8 @@ class TcpSession:
         """Dial an upstream for the client."""
         proxy = self._proxy
         try:
-            begun = proxy.dialer.begin()
+            key = None if proxy.key_of is None else proxy.key_of(self.address)
+            begun = proxy.dialer.begin(key)
             if begun is not None:
                 lease, sock, code = begun
                 if sock is not None and not code:
@@ -131,6 +132,7 @@ class TcpSession:
                 dial = self._dial = DialAttempt(proxy.dialer, self, self.begun_at)
             else:
                 dial = self._dial = self._handshake_dial(proxy.upstream_handshake)
+            dial.key = key
             if begun is None:
                 dial.start()
             else:

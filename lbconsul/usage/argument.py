@@ -37,6 +37,8 @@ _VALUES = {
     "max-uri": "SIZE",
     "min-rate": "RATE",
     "rebalance": "SHARE",
+    "hash-balance-factor": "PERCENT|off",
+    "hash-by": "source|uri|header:NAME|cookie:NAME",
     "redirect": "STATUS,URL",
     "register": "NAME|off",
     "register-address": "HOST[:PORT]",

@@ -91,8 +91,8 @@ SERVING = (
     ),
     _group(
         "How to choose among them",
-        "policy", "slow-start", "rebalance", "max-connections-per-upstream",
-        "queue-length", "queue-timeout", "when-empty",
+        "policy", "hash-by", "hash-balance-factor", "slow-start", "rebalance",
+        "max-connections-per-upstream", "queue-length", "queue-timeout", "when-empty",
     ),
     _group(
         "Failures and drains",

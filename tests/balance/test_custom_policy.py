@@ -7,6 +7,7 @@ import pytest
 
 from lbconsul.balance.custom_policy import SLOW, GuardedPolicy, Policy, try_out
 from lbconsul.balance.fault import Fault, FaultKind
+from lbconsul.balance.hash_key import HashKey
 from lbconsul.balance.instance import Instance
 from lbconsul.balance.pool_spec import FailoverSpec, PoolSpec, ServiceQuery
 from lbconsul.balance.registry import Registry
@@ -148,6 +149,36 @@ class TestGuard:
         assert str(stage.faults[0]) == (
             "pkg:Own: choose took 10 ms, while all clients of its process waited"
         )
+
+
+class Keyed(First):
+    """Chooses by the number that a key ends with; "x" is a wrong choice."""
+
+    def choose_for(self, key: str) -> UpstreamView | None:
+        return None if key == "x" else list(self.placed.values())[int(key)]
+
+
+class TestKeys:
+    """What `hash-by` says of a connection, for a policy that considers it."""
+
+    def test_a_policy_gets_the_key(self) -> None:
+        """One that has `choose_for` is asked by the text of the key."""
+        stage = Stage(Keyed)
+        chosen = stage.policy.choose_for(HashKey.of(b"2"))
+        assert chosen is stage.all[2]
+
+    def test_a_policy_without_a_use_for_it(self) -> None:
+        """Others choose as for a connection without a key."""
+        stage = Stage(First)
+        assert stage.policy.choose_for(HashKey.of(b"2")) is stage.policy.choose()
+
+    @pytest.mark.parametrize("key", [b"x", b"nine", b"\xff"])
+    def test_a_wrong_choice(self, key: bytes) -> None:
+        """A key from outside that the policy fails with costs no connection."""
+        stage = Stage(Keyed)
+        assert stage.policy.choose_for(HashKey.of(key)) in stage.all
+        assert stage.policy.choose_for(HashKey.of(b"2")) in stage.all
+        assert "choose_for" in "".join(stage.told())
 
 
 class _Lacking:

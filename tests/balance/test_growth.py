@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from lbconsul.balance import policy
+from lbconsul.balance.policies import POLICIES
 from lbconsul.balance.pool import Pool
 from lbconsul.balance.pool_spec import (
     FailoverSpec,
@@ -185,7 +186,7 @@ class Gateway:
 
 
 @OPTIONS
-@pytest.mark.parametrize("name", sorted(policy.POLICIES))
+@pytest.mark.parametrize("name", sorted(POLICIES))
 def test_a_connection_costs_the_logarithm_at_most(
     name: str, options: dict[str, Any]
 ) -> None:
@@ -222,7 +223,7 @@ def test_tidying_up_is_paid_for_by_what_made_it_needful() -> None:
 
 
 @OPTIONS
-@pytest.mark.parametrize("name", sorted(policy.POLICIES))
+@pytest.mark.parametrize("name", sorted(POLICIES))
 def test_a_change_of_one_leaves_the_others_alone(
     name: str, options: dict[str, Any]
 ) -> None:

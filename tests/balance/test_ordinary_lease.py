@@ -17,7 +17,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from lbconsul.balance.policy import POLICIES
+from lbconsul.balance.policies import POLICIES
 from lbconsul.balance.pool_spec import (
     FailoverSpec,
     OutlierConfig,
@@ -38,7 +38,7 @@ GUARDED = ShrinkGuardConfig(0.3)
 
 #: Calls of Python functions for the whole life of a lease.  For p2c there may be more:
 #: it draws again if it drew the same upstream twice.
-CALLS = {"leastconn": 8, "p2c": 12.5, "random": 9, "roundrobin": 9}
+CALLS = {"hash": 10, "leastconn": 8, "p2c": 12.5, "random": 9, "roundrobin": 9}
 
 
 class CallCounter:

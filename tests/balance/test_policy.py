@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lbconsul.balance.consistent_hash import ConsistentHash
+from lbconsul.balance.policies import POLICIES
 from lbconsul.balance.policy import (
-    POLICIES,
     LeastConnections,
     PowerOfTwoChoices,
     Random,
@@ -138,8 +139,14 @@ class TestEach:
 
     def test_names(self) -> None:
         """Each policy goes by the name that the options give it."""
-        assert sorted(POLICIES) == ["leastconn", "p2c", "random", "roundrobin"]
-        kinds = [LeastConnections, PowerOfTwoChoices, Random, RoundRobin]
+        assert sorted(POLICIES) == ["hash", "leastconn", "p2c", "random", "roundrobin"]
+        kinds = [
+            ConsistentHash,
+            LeastConnections,
+            PowerOfTwoChoices,
+            Random,
+            RoundRobin,
+        ]
         assert [POLICIES[name] for name in sorted(POLICIES)] == kinds
 
 

@@ -10,7 +10,7 @@ from attrs import evolve
 
 from lbconsul.balance.counter import LocalCounter
 from lbconsul.balance.events import Change, Changed
-from lbconsul.balance.policy import POLICIES
+from lbconsul.balance.policies import POLICIES
 from lbconsul.balance.pool_spec import (
     FailoverSpec,
     InstanceFilter,

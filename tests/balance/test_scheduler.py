@@ -14,7 +14,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from lbconsul.balance.policy import POLICIES, LeastConnections
+from lbconsul.balance.policies import POLICIES
+from lbconsul.balance.policy import LeastConnections
 from lbconsul.balance.pool_spec import (
     FailoverSpec,
     OutlierConfig,

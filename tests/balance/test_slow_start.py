@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbconsul.balance.policy import POLICIES
+from lbconsul.balance.policies import POLICIES
 from lbconsul.balance.pool_spec import PoolSpec, ServiceQuery
 from lbconsul.balance.slow_start import SlowStart
 from lbconsul.balance.upstream import Lease, Outcome

@@ -394,7 +394,7 @@ class TestMistakes:
             ("80:web,token=t", r"^--map 80:web,\(hidden\): unknown option 'token'"),
             (
                 "80:web,policy=a:",
-                "^--map 80:web,policy=a:: policy=a:: must be leastconn, ",
+                "^--map 80:web,policy=a:: policy=a:: must be hash, leastconn, ",
             ),
             ("80:web,attempts=0", "attempts=0: must be a whole number from 1 to 100$"),
             ("unix:web.sock:web", "web.sock:web: a UNIX socket's path must begin with"),

@@ -5,7 +5,8 @@ import re
 import pytest
 from attrs import fields
 
-from lbconsul.balance import policy
+from lbconsul.balance import policies
+from lbconsul.config.affinity import Affinity
 from lbconsul.config.consul import ConsulConfig
 from lbconsul.config.http import HTTP
 from lbconsul.config.mapping_options import MAPPING_OPTIONS, POLICIES
@@ -36,6 +37,7 @@ OF_TAGS = {"rewriting.strips_within_segments", "rewriting.redirects_rewritten"}
 
 #: Fields of a mapping that hold a group of options.
 GROUPS = {
+    "affinity": Affinity,
     "timeouts": Timeouts,
     "limits": Limits,
     "ejection": Ejection,
@@ -82,7 +84,7 @@ def test_no_two_options_share_a_name() -> None:
 
 def test_the_policies_are_those_there_are() -> None:
     """Each policy that can be named exists, and each that exists can be named."""
-    assert set(POLICIES) == set(policy.POLICIES)
+    assert set(POLICIES) == set(policies.POLICIES)
 
 
 def _promised() -> list[tuple[Option, str]]:
@@ -113,6 +115,7 @@ def test_defaults_are_told_at_all() -> None:
     assert "if not given, as long as connect-timeout" in OPTIONS["queue-timeout"].help
     assert {option.name for option, _ in _promised()} == {
         "policy", "health", "node-checks", "connect-timeout", "attempts",
+        "hash-balance-factor",
         "idle-timeout", "half-close-timeout", "max-connections", "unix-mode", "verify",
         "connection-log", "workers", "eject-after", "eject-base-time",
         "eject-on-early-close",

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import lbconsul
+from lbconsul.config.affinity import Affinity
 from lbconsul.config.model import TLS, ProxyProtocol
 from lbconsul.net.poller import EpollPoller
 from lbconsul.net.proxy_v2 import build_v2
@@ -34,9 +35,11 @@ def test_calls_of_a_connection(log: str) -> None:
 
 #: The calls of a connection for which a mapping does more, without a log: beside those
 #: above, what the feature costs.
-MOST_WITH = {"accept-proxy": 57, "send-proxy": 62, "mode=sni": 61}
+MOST_WITH = {"policy=hash": 34, "accept-proxy": 57, "send-proxy": 62, "mode=sni": 61}
 
 _FEATURES: dict[str, dict[str, Any]] = {
+    # Without a bound: where an upstream is full, more places are looked at.
+    "policy=hash": {"policy": "hash", "affinity": Affinity(hash_balance_factor=0)},
     "accept-proxy": {
         "proxy_protocol": ProxyProtocol(accept=("127.0.0.0/8",)),
         "before": build_v2(("192.0.2.1", 50000), ("192.0.2.2", 443)),
@@ -60,6 +63,25 @@ def test_calls_of_a_connection_with(feature: str) -> None:
 MOST_OF_A_REQUEST = {"log off": 17, "log on": 20}
 MOST_OF_A_VARYING_REQUEST = {"log off": 29, "log on": 32}
 MOST_WITH_HTTP = {"log off": 83, "log on": 91}
+
+#: The calls of a kept request where the mapping does more, without a log.
+MOST_OF_A_REQUEST_WITH = {"policy=hash by a field": 20}
+
+_REQUEST_FEATURES: dict[str, dict[str, Any]] = {
+    "policy=hash by a field": {
+        "policy": "hash",
+        "affinity": Affinity("header:host", 0),
+    },
+}
+
+
+@pytest.mark.parametrize("feature", MOST_OF_A_REQUEST_WITH)
+def test_calls_of_a_kept_request_with(feature: str) -> None:
+    """Nor does one that comes to its own instance: it takes the ordinary way."""
+    options = _REQUEST_FEATURES[feature]
+    calls = calls_per_request(logs=False, requests=64, mode="http", **options)
+    assert calls <= MOST_OF_A_REQUEST_WITH[feature]
+
 
 #: The same while connections to upstreams are kept, and clients send what others did.
 MOST_OF_A_CLIENT = {"log off": 28, "log on": 33}

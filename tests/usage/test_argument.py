@@ -19,7 +19,7 @@ def test_choices(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "takes"),
     [
-        ("policy", "leastconn|p2c|random|roundrobin|MODULE:NAME"),
+        ("policy", "hash|leastconn|p2c|random|roundrobin|MODULE:NAME"),
         ("mode", "http|sni|tcp"),
         ("verify", "on|off"),
         ("connect-timeout", "TIME"),

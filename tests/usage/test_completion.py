@@ -93,7 +93,10 @@ def test_fish() -> None:
     """What is special to fish in a help text is escaped."""
     lines = completion("fish").splitlines()
     run = "complete -c lbconsul -n '__fish_seen_subcommand_from run'"
-    assert f"{run} -l policy -x -a 'leastconn p2c random roundrobin' -d" in "".join(
-        each for each in lines if "-l policy" in each and "from run'" in each
+    assert (
+        f"{run} -l policy -x -a 'hash leastconn p2c random roundrobin' -d"
+        in "".join(
+            each for each in lines if "-l policy" in each and "from run'" in each
+        )
     )
     assert any(r"that authority\'s" in each or r"\'s" in each for each in lines)
