@@ -37,8 +37,10 @@ MOST_NAME = 255
 #: bounds (agent/structs, ``ValidateServiceMetadata``).  What exceeds them is not kept.
 MOST_META, _LONGEST_KEY, _LONGEST_VALUE = 64, 128, 512
 
-#: The most tags of an instance that are kept; tags longer than `MOST_NAME` are not.
-MOST_TAGS = 256
+#: The most tags of an instance that are kept, and the longest of them, in characters.
+#: A tag may be a route with options (`lbconsul.tags`).
+MOST_TAGS = 1024
+MOST_TAG = 4096
 
 T = TypeVar("T")
 
@@ -250,7 +252,7 @@ def _tags(service: dict[str, Any]) -> tuple[str, ...]:
     tags = _get(service, "Tags", list, [])
     if not all(isinstance(each, str) for each in tags):
         raise UnusableAnswer("a tag is not a string")
-    return tuple(each for each in tags if len(each) <= MOST_NAME)[:MOST_TAGS]
+    return tuple(each for each in tags if len(each) <= MOST_TAG)[:MOST_TAGS]
 
 
 def _meta(service: dict[str, Any]) -> tuple[tuple[str, str], ...]:

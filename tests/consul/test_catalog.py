@@ -11,6 +11,7 @@ from lbconsul.balance.instance import Health, Identity, Instance
 from lbconsul.consul.catalog import (
     MOST_META,
     MOST_NAME,
+    MOST_TAG,
     MOST_TAGS,
     Catalog,
     parse,
@@ -411,7 +412,7 @@ class TestBounds:
     def test_tags(self) -> None:
         """Of tags without end some are known; what is no tag in its length is not."""
         tags = [str(number) for number in range(10_000)]
-        tags[5:5] = ["x" * (MOST_NAME + 1), "y" * MOST_NAME]
+        tags[5:5] = ["x" * (MOST_TAG + 1), "y" * MOST_TAG]
         known = _one(an_entry(Tags=tags)).tags
         assert known[:7] == ("0", "1", "2", "3", "4", "y" * MOST_NAME, "5")
         assert len(known) == MOST_TAGS
