@@ -25,6 +25,9 @@ Value = TypeVar("Value")
 
 _SLASH = ord("/")
 
+#: So many hosts are remembered with the patterns that they match.
+_MOST_REMEMBERED = 1024
+
 
 def _as_it_is(path: bytes) -> bytes:
     return path
@@ -151,7 +154,8 @@ class TagRouter(Generic[Value]):
 
     To find a route costs a few steps for each label of the host and for each length
     that paths of routes have, however many routes there are; and one for each pattern
-    of hosts that is neither a name nor ``*.`` and a name.
+    of hosts that is neither a name nor ``*.`` and a name, if the host is not one of the
+    last ones.
     """
 
     def __init__(self, *, is_tls: bool = False, matcher: str = "prefix") -> None:
@@ -167,6 +171,8 @@ class TagRouter(Generic[Value]):
         self._literal: dict[str, list[_Host[Value]]] = {}
         self._wildcards: dict[str, list[_Host[Value]]] = {}
         self._globs: dict[str, tuple[re.Pattern[str], _Host[Value]]] = {}
+        # What hosts match, if there are globs.
+        self._remembered: dict[str, list[_Host[Value]]] = {}
 
     def __len__(self) -> int:
         return len(self._values)
@@ -195,6 +201,7 @@ class TagRouter(Generic[Value]):
 
     def _place(self, host: _Host[Value]) -> None:
         """Find it by its pattern from now on."""
+        self._remembered.clear()
         if not host.pattern:
             self._any = host
             return
@@ -207,6 +214,7 @@ class TagRouter(Generic[Value]):
         same.sort(key=lambda each: order(each.pattern), reverse=True)
 
     def _displace(self, host: _Host[Value]) -> None:
+        self._remembered.clear()
         if not host.pattern:
             self._any = None
             return
@@ -289,18 +297,27 @@ class TagRouter(Generic[Value]):
 
     def _matching(self, host: str | None, fields: Fields) -> list[_Host[Value]]:
         """What the host matches, in the order in which it is tried."""
-        found = list[_Host[Value]]()
-        if host is not None:
+        if host is None:
+            found = []
+        elif self._globs:
+            found = self._sorted(self._text(host, fields))
+        else:
             text = self._text(host, fields)
-            if text in self._literal:
-                found += self._literal[text]
-            if self._wildcards:
-                found += self._below(text)
-            if self._globs:
-                found += self._like(text)
-                found.sort(key=lambda each: order(each.pattern), reverse=True)
-        if self._any is not None:
-            found.append(self._any)
+            found = [*self._literal.get(text, ()), *self._below(text)]
+        return found if self._any is None else [*found, self._any]
+
+    def _sorted(self, text: str) -> list[_Host[Value]]:
+        """The patterns that a host matches, where some are looked at one by one."""
+        found = self._remembered.get(text)
+        if found is None:
+            found = [*self._literal.get(text, ()), *self._below(text)]
+            for pattern, host in self._globs.values():
+                if pattern.fullmatch(text):
+                    found.append(host)
+            found.sort(key=lambda each: order(each.pattern), reverse=True)
+            if len(self._remembered) >= _MOST_REMEMBERED:
+                self._remembered.clear()
+            self._remembered[text] = found
         return found
 
     def _text(self, host: str, fields: Fields) -> str:
@@ -320,12 +337,6 @@ class TagRouter(Generic[Value]):
                 yield from wildcards[name]
             _, dot, name = name.partition(".")
         yield from wildcards.get("", ())
-
-    def _like(self, text: str) -> Iterator[_Host[Value]]:
-        """The patterns of other kinds that a host matches."""
-        for pattern, host in self._globs.values():
-            if pattern.fullmatch(text):
-                yield host
 
 
 def _pattern(key: RouteKey) -> RoutePattern:

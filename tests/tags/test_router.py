@@ -222,3 +222,13 @@ def test_matchers() -> None:
     globs = _router("/foo", "/*", "/z*", matcher="glob")
     assert _find(globs, None, "/foo") == ["/foo"]
     assert _find(globs, None, "/foo/") == ["/*"]
+
+
+def test_many_hosts() -> None:
+    """Of hosts that clients make up only so many are remembered."""
+    router = _router("?.x.com/", "*.x.com/y")
+    for number in range(10, 3000):
+        assert _find(router, f"{number}.x.com", "/y") == ["*.x.com/y"]
+    assert _find(router, "a.x.com", "/") == ["?.x.com/"]
+    router.drop(RouteKey("?.x.com", "/"))
+    assert _find(router, "a.x.com", "/") == []
