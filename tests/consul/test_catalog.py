@@ -414,7 +414,7 @@ class TestBounds:
         tags = [str(number) for number in range(10_000)]
         tags[5:5] = ["x" * (MOST_TAG + 1), "y" * MOST_TAG]
         known = _one(an_entry(Tags=tags)).tags
-        assert known[:7] == ("0", "1", "2", "3", "4", "y" * MOST_NAME, "5")
+        assert known[:7] == ("0", "1", "2", "3", "4", "y" * MOST_TAG, "5")
         assert len(known) == MOST_TAGS
 
     def test_metadata(self) -> None:
