@@ -162,6 +162,7 @@ TESTED_ELSEWHERE = {
     "lbconsul.config.affinity": "tests/config/test_affinity_values.py",
     "lbconsul.config.affinity_options": "tests/config/test_options.py",
     "lbconsul.config.cookies": "tests/http/test_signed_cookie.py",
+    "lbconsul.config.compression": "tests/config/test_compression_options.py",
     "lbconsul.config.http": "tests/config/test_options.py",
     "lbconsul.config.http_options": "tests/config/test_options.py",
     "lbconsul.config.mapping_options": "tests/config/test_options.py",

@@ -38,6 +38,11 @@ _NEEDS = (
         lambda mapping: mapping.mode == "http",
     ),
     _Need(
+        ("compress-types", "compress-min-size", "compress-level"),
+        "compress=",
+        lambda mapping: bool(mapping.compression.codings),
+    ),
+    _Need(
         ("basic-auth-realm",),
         "basic-auth=",
         lambda mapping: bool(mapping.http.basic_auth),

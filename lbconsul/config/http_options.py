@@ -1,6 +1,7 @@
 """The options of a mapping for HTTP mode."""
 
 from lbconsul.config import address_values, http_values, sizes, values
+from lbconsul.config.compression_options import COMPRESSION_OPTIONS
 from lbconsul.config.option import Option
 
 HTTP_OPTIONS = (
@@ -147,4 +148,5 @@ HTTP_OPTIONS = (
         " never [0]",
         field="http.eject_5xx",
     ),
+    *COMPRESSION_OPTIONS,
 )

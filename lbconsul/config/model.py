@@ -6,6 +6,7 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from lbconsul.config.affinity import Affinity
+from lbconsul.config.compression import Compression
 from lbconsul.config.consul import ConsulConfig
 from lbconsul.config.http import HTTP
 from lbconsul.config.listen import Listen, TCPListen, UnixListen
@@ -210,6 +211,7 @@ class Mapping:
     proxy_protocol: ProxyProtocol = ProxyProtocol()
     http: HTTP = HTTP()
     rewriting: Rewriting = Rewriting()
+    compression: Compression = Compression()
     register: Register = Register()
     #: Whether no upstream is connected to before the client has sent a byte.
     waits_for_client: bool = False

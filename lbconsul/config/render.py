@@ -15,7 +15,9 @@ from lbconsul.config.sizes import size_text
 from lbconsul.text import decimal
 
 _UNITS = {"shrink-guard": "%", "rebalance": "%/min"}
-_SIZES = frozenset({"log-file-size", "max-head", "max-uri", "max-body"})
+_SIZES = frozenset(
+    {"log-file-size", "max-head", "max-uri", "max-body", "compress-min-size"}
+)
 
 #: Options that a mapping has only with ``mode=http``.
 _OF_HTTP = frozenset(option.name for option in (*HTTP_OPTIONS, *REWRITING_OPTIONS))
@@ -98,6 +100,8 @@ def _text(name: str, value: Any) -> str:
         return size_text(value)
     if name == "min-rate":
         return f"{size_text(value)}/s" if value else "off"
+    if name == "compress" and not value:
+        return "off"
     if name == "basic-auth":
         return value or "off"
     if name == "upstream-host":

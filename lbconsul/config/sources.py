@@ -218,7 +218,10 @@ def _toml_text(where: str, value: object) -> str:
             return joined(name, value)
         if name in _LISTS:
             return ",".join(map(str, value))
-        if name in BARRED and name != "dc":  # its order is one of preference
+        if name in BARRED and name not in (
+            "compress",
+            "dc",
+        ):  # its order is one of preference
             return "|".join(map(str, value))
     if isinstance(value, str | int):
         return str(value)

@@ -1,8 +1,10 @@
-"""Checks the files of TLS to upstreams, and of error pages, before they are needed."""
+"""Checks what TLS to upstreams, error pages and compression need, before they do."""
 
 from collections.abc import Iterable
+from importlib import import_module
 
 from lbconsul.config.model import Mapping, rows
+from lbconsul.errors import ConfigError
 from lbconsul.http.answers import read_pages
 from lbconsul.process.files import read_file
 from lbconsul.steps import Steps, finish
@@ -22,6 +24,8 @@ def checking_files(mappings: Iterable[Mapping]) -> Steps[None]:
             read_pages(str(mapping), pages, read_file)
             checked.add(pages)
             yield True
+        if "br" in mapping.compression.codings and mapping.mode == "http":
+            _check_brotli(mapping)
         upstreams = mapping.upstream_tls
         if upstreams.is_on and upstreams not in checked:
             # Imported here: OpenSSL takes memory that other gateways do without.
@@ -30,6 +34,16 @@ def checking_files(mappings: Iterable[Mapping]) -> Steps[None]:
             read_upstream_tls(mapping)
             checked.add(upstreams)
             yield True
+
+
+def _check_brotli(mapping: Mapping) -> None:
+    try:
+        import_module("brotli")
+    except ImportError:
+        raise ConfigError(
+            f"{mapping}: compress: br needs the package brotli: pip install"
+            " 'lbconsul[brotli]'; or use compress=gzip"
+        ) from None
 
 
 def check_files(mappings: Iterable[Mapping]) -> None:

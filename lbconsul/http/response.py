@@ -43,7 +43,8 @@ _DATE = re.compile(rb"(?i)\ndate:")
 
 #: Status codes.
 SWITCHING_PROTOCOLS = 101
-_NO_CONTENT, _NOT_MODIFIED, _UPGRADE_REQUIRED = 204, 304, 426
+NOT_MODIFIED = 304
+_NO_CONTENT, _UPGRADE_REQUIRED = 204, 426
 
 _LENGTH = b"content-length"
 _FRAMING = frozenset([_LENGTH, b"transfer-encoding"])
@@ -186,7 +187,7 @@ def _note_body(fields: Fields, status: int, is_of_head: bool) -> frozenset[bytes
     if fields.is_chunked and fields.length >= 0:
         fields.close = True
         names = frozenset([_LENGTH])
-    if is_of_head or status == _NOT_MODIFIED:
+    if is_of_head or status == NOT_MODIFIED:
         fields.body = 0
     elif fields.is_chunked:
         fields.body = CHUNKED

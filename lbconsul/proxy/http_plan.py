@@ -155,12 +155,17 @@ class Planner:
         else:
             client, scheme = headers.address, headers.own_scheme
         found = self._proxy if row is None else row
-        settings = found.http
+        settings, own = found.http, self._proxy.http
         assert settings is not None
         plan = Plan(head, found, settings, path, client, scheme, head.line, b"")
         if row is None:
             plan.status = _NOT_FOUND
-        elif self._denies(settings, client):
+        elif (settings.denies is not None and settings.denies(client)) or (
+            own is not settings
+            and own is not None
+            and own.denies is not None
+            and own.denies(client)
+        ):
             plan.status = _FORBIDDEN
         elif settings.redirecting is not None:
             redirect = settings.redirecting.location(head, path, scheme)
@@ -174,18 +179,6 @@ class Planner:
                 plan.key = settings.find_key(head, path, client)
             self._pass_on(plan, settings)
         return plan
-
-    def _denies(self, settings: HTTPSettings, client: str) -> bool:
-        """Whether the row, or the mapping whose route it is, refuses the client."""
-        if settings.denies is not None and settings.denies(client):
-            return True
-        own = self._proxy.http
-        return (
-            own is not None
-            and own is not settings
-            and own.denies is not None
-            and own.denies(client)
-        )
 
     def _pass_on(self, plan: Plan, settings: HTTPSettings) -> None:
         """Note what is sent on."""

@@ -57,6 +57,8 @@ class ForwardedRequest(ResponseUser):
     status = 0
     #: The fields of the response, if the log shows any.
     response_fields = b""
+    #: The coding that its response has got from the gateway; empty: none.
+    coding = ""
     #: Whether it waits until its credentials are verified; and who has sent it then.
     awaits_login = False
     user = ""

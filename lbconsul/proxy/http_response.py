@@ -2,15 +2,14 @@
 
 from lbconsul.http.head import CHUNKED, UNTIL_CLOSE
 from lbconsul.http.response import ResponseHead, without_coding
-from lbconsul.proxy.http_dial import DialedRequest
+from lbconsul.proxy.http_compression import CompressedResponse
 from lbconsul.proxy.http_side import HTTPSide, Part
-from lbconsul.stats.termination import Termination
 
 #: The status that has a client send its body.
 _CONTINUE = 100
 
 
-class AnsweredRequest(DialedRequest):
+class AnsweredRequest(CompressedResponse):
     """Passes on the response to one request."""
 
     # Called by the upstream's connection.
@@ -28,11 +27,16 @@ class AnsweredRequest(DialedRequest):
 
     def on_body(self, part: Part, is_over: bool) -> None:
         """Pass on more of the body."""
-        self._pass_on(b"", part, is_over)
+        if self.encoded_body is None:
+            self._send_on(b"", part, is_over)
+        else:
+            self._pass_encoded(b"", part, is_over)
 
     def pass_pipe(self, upstream: HTTPSide) -> bool:
         """Whether more of the body was spliced to the client."""
         session = self._session
+        if self.encoded_body is not None:
+            return False
         pipe = upstream.take_pipe(session)
         if pipe is None:
             return False
@@ -74,6 +78,8 @@ class AnsweredRequest(DialedRequest):
             )
         ):
             self.close = True
+        if self._settings.compressing is not None:
+            lines = self._with_coding(head, lines, part, is_over)
         if self._settings.edits_responses:
             waited = self.answered_at - self.sent_at
             lines = self.plan.response_lines(lines, fields, self.request_id, waited)
@@ -84,25 +90,11 @@ class AnsweredRequest(DialedRequest):
         elif not self.head.fields.minor:
             lines += b"Connection: keep-alive\r\n"
         self.head_sent = len(head.line) + len(lines) + 2
-        self._pass_on(b"%b%b\r\n" % (head.line, lines), part, is_over)
-
-    def _pass_on(self, head: bytes, part: Part, is_over: bool) -> None:
-        session = self._session
-        self.sent += len(part)
-        try:
-            if head:
-                session.send_message(head, part)
-            elif part:
-                session.send(part)
-        except OSError:
-            session.end(Termination.CLIENT_RESET)
-            return
-        if is_over:
-            self.is_answered = True
-            if self.close or not (self.head.fields.body and session.is_in_body):
-                session.on_exchange_over()
-        elif session.is_full and self.upstream is not None:
-            self.upstream.pause()
+        sent_head = b"%b%b\r\n" % (head.line, lines)
+        if self.encoded_body is None:
+            self._send_on(sent_head, part, is_over)
+        else:
+            self._pass_encoded(sent_head, part, is_over)
 
     def _pass_upgrade(self, head: ResponseHead, rest: bytes) -> None:
         """Have both sides speak another protocol from now on."""

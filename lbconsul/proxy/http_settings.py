@@ -15,6 +15,7 @@ from lbconsul.config.model import Mapping
 from lbconsul.errors import ConfigError
 from lbconsul.http.answers import Answers, Page, read_pages
 from lbconsul.http.basic_auth import challenge
+from lbconsul.http.compression import Compressing
 from lbconsul.http.fields import FieldParser
 from lbconsul.http.head import Limits
 from lbconsul.http.headers import ForwardingOptions
@@ -25,6 +26,7 @@ from lbconsul.http.rewriting import RequestRewriting, ResponseRewriting
 from lbconsul.net.cidr import Networks, read_address
 from lbconsul.process.files import read_file
 from lbconsul.proxy.authenticators import Authenticator
+from lbconsul.proxy.compression_turns import CompressionTurns
 from lbconsul.proxy.http_keys import KeyFinder, key_finder
 from lbconsul.proxy.http_upstream import UpstreamConnection
 from lbconsul.proxy.idle_connections import IdleConnections, IdleStores
@@ -94,6 +96,9 @@ class HTTPSettings:
     challenge: bytes = field(init=False)
     #: Finds what the policy chooses an upstream by; None: it considers nothing.
     find_key: KeyFinder | None = None
+    #: When responses are compressed, and which ones; None: none is.
+    turns: CompressionTurns | None = None
+    compressing: Compressing | None = field(init=False, default=None)
     #: Whether the lines of requests are not always the same.
     edits: bool = field(init=False)
     #: Whether responses get other lines than they have.
@@ -120,11 +125,13 @@ class HTTPSettings:
         now: Callable[[], float],
         denies: Callable[[str], bool] | None = None,
         authenticator: Authenticator | None = None,
+        turns: CompressionTurns | None = None,
     ) -> Self:
         """The settings for a mapping or route with ``mode=http``.
 
         `now` returns the time in seconds since the epoch; `denies` tells whether its
-        access control refuses an address, and `authenticator` who clients are.
+        access control refuses an address, and `authenticator` who clients are;
+        `turns` are those of compression.
         """
         http = mapping.http
         limits = Limits(head=http.max_head, target=http.max_uri)
@@ -152,11 +159,15 @@ class HTTPSettings:
             denies,
             authenticator,
             key_finder(mapping),
+            turns,
         )
 
     def __attrs_post_init__(self) -> None:
         http = self.mapping.http
         self.challenge = challenge(http.realm)
+        how = self.mapping.compression
+        if how.codings and self.turns is not None:
+            self.compressing = Compressing.of(how.codings, how.types, how.least)
         self.edits = (
             self.request_rewriting is not None
             or http.traceparent
@@ -175,6 +186,7 @@ class HTTPSettings:
             or self.edits_responses
             or log_fields is not None
             or self.authenticator is not None
+            or self.compressing is not None
         )
 
 

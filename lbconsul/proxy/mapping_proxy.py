@@ -22,6 +22,7 @@ from lbconsul.net.sweeper import Sweeper, TimeSlicer
 from lbconsul.proxy.access_control import AccessControl
 from lbconsul.proxy.access_log import ConnectionLog, ConnectionWriter
 from lbconsul.proxy.client_info import ClientInfo
+from lbconsul.proxy.compression_turns import CompressionTurns
 from lbconsul.proxy.connection_limit import ConnectionLimit
 from lbconsul.proxy.dialer import DialAttempt, Dialer
 from lbconsul.proxy.drain_manager import DrainManager, Session, least_recently_active
@@ -103,6 +104,10 @@ class MappingProxy:
     #: Shared by all proxies of the process.
     _idle_stores: IdleStores = Factory(
         lambda self: IdleStores(self.clock, self._slicer), takes_self=True
+    )
+    #: Shared likewise.
+    _compression_turns: CompressionTurns = Factory(
+        lambda self: CompressionTurns(self.clock), takes_self=True
     )
     _chance: Chance = random.random
     #: The wall clock, for dates that clients read.
@@ -205,6 +210,7 @@ class MappingProxy:
                 self._now,
                 denies,
                 self._authenticator,
+                self._compression_turns,
             )
             self._serves = self._serves or self.http.redirecting is not None
 

@@ -271,8 +271,9 @@ class RequestLog:
         facts = texts.facts
         if upgrade or request.reason or termination is not _DONE:
             facts = self._facts(request, termination, upgrade) | facts
-        if request.user:
-            facts = facts | {"user": request.user}
+        if request.user or request.coding:
+            own = {"user": request.user, "coding": request.coding}
+            facts = facts | {name: each for name, each in own.items() if each}
         if self.fields is not None:
             facts = facts | self.fields.texts(request.raw, request.response_fields)
         if facts:

@@ -47,6 +47,8 @@ class Request(Protocol):
     #: Upstreams that failed before, and whether the connection had been kept idle.
     retries: int
     is_reused: bool
+    #: The coding that the response has got from the gateway; empty: none.
+    coding: str
     #: Who has sent it, as far as that was verified.
     user: str
     #: Why the response was one of the gateway's own, in a word, and in detail.
@@ -69,6 +71,7 @@ class RequestRecord:
     response_fields: bytes = b""
     sent: int = 0
     head_sent: int = 0
+    coding: str = ""
     user: str = ""
     reason: str = ""
     error: str = ""

@@ -16,6 +16,7 @@ from lbconsul.net.splice import Pipes
 from lbconsul.net.sweeper import TimeSlicer
 from lbconsul.proxy.access_log import ConnectionWriter
 from lbconsul.proxy.authenticators import Authenticators
+from lbconsul.proxy.compression_turns import CompressionTurns
 from lbconsul.proxy.connection_limit import ConnectionLimit
 from lbconsul.proxy.handshake_queue import HandshakeQueue
 from lbconsul.proxy.idle_connections import IdleStores
@@ -77,6 +78,9 @@ class ProxyRuntime:
         init=False,
         default=Factory(lambda self: IdleStores(self.reactor, self.sweeper), True),
     )
+    _compression_turns: CompressionTurns = field(
+        init=False, default=Factory(lambda self: CompressionTurns(self.reactor), True)
+    )
     #: Serve clients with TLS.
     acceptors: TLSAcceptors = Factory(TLSAcceptors)
     #: Say who clients are.
@@ -136,6 +140,7 @@ class ProxyRuntime:
             handshake_queue=self._handshake_queue,
             slicer=self.sweeper,
             idle_stores=self._idle_stores,
+            compression_turns=self._compression_turns,
             is_answered=partial(self._is_answered, failover_spec(mapping)),
             acceptor=self.acceptors.of(mapping.tls),
             hooks=self._hooks(mapping),
@@ -267,4 +272,5 @@ class ProxyRuntime:
         self._periodic.stop()
         self.sweeper.stop()
         self.authenticators.stop()
+        self._compression_turns.stop()
         self._poller.stop()

@@ -23,7 +23,11 @@ _SWITCH = ("on", "off")
 #: What an option takes whose parser does not tell.
 _VALUES = {
     "admin": "ADDRESS",
+    "basic-auth": "FILE",
     "ca-path": "FOLDER",
+    "compress": "CODINGS",
+    "compress-min-size": "SIZE",
+    "compress-types": "TYPES",
     "consul-wait": "TIME",
     "dc": "DATACENTERS",
     "error-page": "STATUS:/PATH",

@@ -7,6 +7,7 @@ from attrs import fields
 
 from lbconsul.balance import policies
 from lbconsul.config.affinity import Affinity
+from lbconsul.config.compression import Compression
 from lbconsul.config.consul import ConsulConfig
 from lbconsul.config.http import HTTP
 from lbconsul.config.mapping_options import MAPPING_OPTIONS, POLICIES
@@ -47,6 +48,7 @@ GROUPS = {
     "upstream_tls": UpstreamTLS,
     "proxy_protocol": ProxyProtocol,
     "http": HTTP,
+    "compression": Compression,
     "rewriting": Rewriting,
     "register": Register,
 }
@@ -130,7 +132,8 @@ def test_defaults_are_told_at_all() -> None:
         "min-rate", "keep-idle", "keep-idle-time", "retry-on", "forwarded", "via",
         "upstream-host", "traceparent", "client-cert-headers", "server-timing",
         "log-fields", "eject-5xx", "redirect-https", "hsts", "register",
-        "basic-auth", "basic-auth-realm", "register-ttl", "register-remove-after",
+        "basic-auth", "basic-auth-realm", "compress", "compress-min-size",
+        "compress-level", "register-ttl", "register-remove-after",
     }  # fmt: skip
 
 

@@ -45,7 +45,7 @@ def test_who_is_served(file: str) -> None:
             upstream.say(OK)
             assert client.hear_message()[0].startswith(b"HTTP/1.1 200 ")
         http = stage.proxy.mapped.stats.use_http()
-        assert http.refused == {"unauthorized": 3}
+        eventually(lambda: http.refused == {"unauthorized": 3}, "they are counted")
 
 
 def test_routes_and_upgrades(file: str) -> None:
@@ -101,7 +101,7 @@ def test_too_many(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
         assert head.startswith(b"HTTP/1.1 503 ")
         assert b"Retry-After: " in head
         http = stage.proxy.mapped.stats.use_http()
-        assert http.refused == {"logins-full": 1}
+        eventually(lambda: http.refused == {"logins-full": 1}, "it is counted")
 
 
 def test_a_client_that_leaves(file: str) -> None:
