@@ -11,10 +11,10 @@ from twisted.python import usage
 
 from lbconsul.config import grammar
 from lbconsul.config.build import build
+from lbconsul.config.lists import LISTS
 from lbconsul.config.model import Config
 from lbconsul.config.option import Option, joined
 from lbconsul.config.options import OPTIONS, SECRETS
-from lbconsul.config.rewriting_options import LISTS
 from lbconsul.config.sources import (
     Source,
     from_command_line,

@@ -39,6 +39,7 @@ from lbconsul.gateway.drain_file import from_rows, to_rows
 from lbconsul.gateway.graceful_shutdown import GracefulShutdown
 from lbconsul.gateway.interfaces import DataPlane, Stage
 from lbconsul.gateway.operations import Operations
+from lbconsul.gateway.overload import OverloadEvents
 from lbconsul.gateway.password_files import PasswordFiles
 from lbconsul.gateway.registrations import Registrations
 from lbconsul.gateway.reload import Reloader
@@ -205,7 +206,10 @@ class Gateway(MultiService):
 
     def _add_services(self) -> None:
         """Add the parts in the order in which they start."""
-        services: list[Any] = [self.availability, self.operations]
+        overload = OverloadEvents(
+            self._reactor, lambda: self.data_plane.full, self._admin
+        )
+        services: list[Any] = [self.availability, self.operations, overload]
         if self._dev is not None:
             services.append(self._dev)
         services.append(self._watches)  # they know the last answers before clients come

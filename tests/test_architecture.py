@@ -56,6 +56,7 @@ ROOMS: dict[str, Room] = {
         pure="cidr crc32c proxy_header proxy_protocol proxy_tlvs proxy_v1 proxy_v2"
         " rate_limit",
     ),
+    "limits": room("config net.cidr stats", pure="*"),
     "extensions": room(
         COMMON + "balance net.rate_limit net.throttled_log", pure="hook_values hooks"
     ),
@@ -81,13 +82,13 @@ ROOMS: dict[str, Room] = {
         " resolv_conf watch_stats",
     ),
     "proxy": room(
-        COMMON + "balance extensions http net process.files stats tls",
+        COMMON + "balance extensions http limits net process.files"
+        " process.reactor_lag stats tls",
         pure="answer_reasons retry",
     ),
     "workers": room(
-        COMMON
-        + "balance extensions http.htpasswd logs net process proxy stats tls.material"
-        " tls.server",
+        COMMON + "balance extensions http.htpasswd limits logs net process proxy stats"
+        " tls.material tls.server",
         pure="catalog_replica catalog_sender http_messages messages restart_backoff"
         " slots traffic_messages versioned_catalog",
     ),
@@ -165,6 +166,8 @@ TESTED_ELSEWHERE = {
     "lbconsul.config.compression": "tests/config/test_compression_options.py",
     "lbconsul.config.http": "tests/config/test_options.py",
     "lbconsul.config.http_options": "tests/config/test_options.py",
+    "lbconsul.config.limit_options": "tests/config/test_options.py",
+    "lbconsul.config.lists": "tests/config/test_options.py",
     "lbconsul.config.mapping_options": "tests/config/test_options.py",
     "lbconsul.consul.agent_services": "tests/consul/test_registrar.py",
     "lbconsul.consul.registration_log": "tests/consul/test_registrar.py",

@@ -195,6 +195,13 @@ def of_mappings(mappings: list[MappingStatus]) -> Iterator[Metric]:
         yield counter(name, text, samples, MAPPING)
     yield from _certificates(mappings)
     yield _ended(mappings)
+    limited = [
+        ((each.name, each.service, limit), count)
+        for each in mappings
+        for limit, count in sorted(each.rate_limited.items())
+    ]
+    text = "Requests, or connections, beyond a rate limit; dry runs count as well."
+    yield counter("rate_limited_total", text, limited, (*MAPPING, "limit"))
     yield from _times(mappings)
 
 

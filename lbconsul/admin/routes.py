@@ -60,6 +60,7 @@ _FULL = {
     "process": (
         "the process has as many connections as its descriptors allow; new clients wait"
     ),
+    "shed-lag": "a process is late; a part of new requests is turned away",
     "descriptors": "no descriptors, ports or memory; new clients wait",
 }
 

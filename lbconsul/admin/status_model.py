@@ -41,7 +41,7 @@ class FullStatus:
 
     #: ``max-connections`` (of a mapping), ``process`` (as many connections as the
     #: descriptors of a process allow), ``descriptors`` (descriptors, ports or memory
-    #: ran out).
+    #: ran out), ``shed-lag`` (a process is late: a part of new clients is turned away).
     reason: str
     #: Empty if all mappings are concerned.
     mapping: str = ""
@@ -304,6 +304,8 @@ class MappingStatus:
     queued: int = 0
     #: Connections by how they ended: `docs/reference.md` has the codes.
     terminations: Mapping[str, int] = Factory(dict)
+    #: How often each rate limit was exceeded, by its text.
+    rate_limited: Mapping[str, int] = Factory(dict)
     bytes_received: int = 0
     bytes_sent: int = 0
     pools: tuple[PoolStatus, ...] = ()
@@ -338,7 +340,8 @@ class Event:
     time: float
     #: ``joined``, ``left``, ``changed``, ``ejected``, ``restored``, ``suspect``,
     #: ``confirmed``, ``drained``, ``undrained``, ``failing``, ``recovered``,
-    #: ``empty``, ``available``, ``reloaded``, ``draining``.
+    #: ``empty``, ``available``, ``overloaded``, ``relieved``, ``reloaded``,
+    #: ``draining``.
     kind: str
     query: str = ""
     mapping: str = ""

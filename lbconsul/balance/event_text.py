@@ -59,6 +59,10 @@ def describe(event: Event) -> str:
             return "Consul answers again"
         case MappingEvent(kind=EventKind.EMPTY):
             return f"{event.mapping} has no usable instance {event.reason}"
+        case MappingEvent(kind=EventKind.OVERLOADED):
+            return f"{event.mapping} turns away a part of its load: shed-lag"
+        case MappingEvent(kind=EventKind.RELIEVED):
+            return f"{event.mapping} turns nothing away by shed-lag any more"
         case MappingEvent():
             return f"{event.mapping} has a usable instance"
         case _:

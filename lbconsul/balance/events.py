@@ -41,6 +41,9 @@ class EventKind(Enum):
     #: A mapping has had no usable instance so far; now it has one.
     EMPTY = "empty"
     AVAILABLE = "available"
+    #: A process lags behind and turns away a part of a mapping's clients; no longer.
+    OVERLOADED = "overloaded"
+    RELIEVED = "relieved"
     #: The gateway has a new configuration; it accepts no more connections.
     RELOADED = "reloaded"
     DRAINING = "draining"
@@ -113,10 +116,13 @@ class QueryEvent:
 
 @frozen(kw_only=True)
 class MappingEvent:
-    """A mapping has no usable instance, or has one."""
+    """A mapping has no usable instance, or has one; or it is overloaded.
+
+    `query` is None if it is not about instances.
+    """
 
     kind: EventKind
-    query: ServiceQuery
+    query: ServiceQuery | None
     mapping: str
     reason: str = ""
 

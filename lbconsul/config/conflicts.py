@@ -33,7 +33,10 @@ _KEYLESS = frozenset({"leastconn", "p2c", "random", "roundrobin"})
 
 _NEEDS = (
     _Need(
-        tuple(option.name for option in (*HTTP_OPTIONS, *REWRITING_OPTIONS)),
+        (
+            "max-requests",
+            *(option.name for option in (*HTTP_OPTIONS, *REWRITING_OPTIONS)),
+        ),
         "mode=http",
         lambda mapping: mapping.mode == "http",
     ),
@@ -104,12 +107,8 @@ def resolved(each: RawMapping, mapping: Mapping) -> Mapping:
         _refuse_in_http(each, mapping)
         timeouts = evolve(mapping.timeouts, first_byte=0.0)
         mapping = evolve(mapping, timeouts=timeouts, waits_for_client=False)
-    elif mapping.affinity.hash_by not in ("", "source"):
-        if "hash-by" in each.options:
-            raise each.wrong(
-                "hash-by", "works only with mode=http; without it, by source alone"
-            )
-        mapping = evolve(mapping, affinity=evolve(mapping.affinity, hash_by=""))
+    else:
+        mapping = _without_fields(each, mapping)
     if isinstance(mapping.listen, UnixListen) and mapping.register.name:
         if "register" in each.options:
             raise each.wrong(
@@ -143,6 +142,21 @@ def _refuse_in_http(each: RawMapping, mapping: Mapping) -> None:
             "max-uri",
             f"is more than max-head={size_text(http.max_head)}, of which it is a part",
         )
+
+
+def _without_fields(each: RawMapping, mapping: Mapping) -> Mapping:
+    """The mapping without what only requests have to be told apart by."""
+    if mapping.affinity.hash_by not in ("", "source"):
+        if "hash-by" in each.options:
+            raise each.wrong(
+                "hash-by", "works only with mode=http; without it, by source alone"
+            )
+        mapping = evolve(mapping, affinity=evolve(mapping.affinity, hash_by=""))
+    limits = mapping.limits
+    if "rate-limit" in each.options and any(one.header for one in limits.rates):
+        raise each.wrong("rate-limit", "by=header works only with mode=http")
+    rates = tuple(one for one in limits.rates if not one.header)
+    return evolve(mapping, limits=evolve(limits, rates=rates, requests=0))
 
 
 def is_redirecting(mapping: Mapping) -> bool:

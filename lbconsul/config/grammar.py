@@ -18,9 +18,10 @@ from lbconsul.config.listen import (
     TCPListen,
     UnixListen,
 )
+from lbconsul.config.lists import LISTS
 from lbconsul.config.model import Admin
 from lbconsul.config.option import joined
-from lbconsul.config.rewriting_options import LISTS, TEXTS
+from lbconsul.config.rewriting_options import TEXTS
 from lbconsul.text import unquoted
 
 #: Consul's own port for HTTP, and the customary one for HTTPS.

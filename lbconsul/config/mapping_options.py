@@ -9,6 +9,7 @@ from attrs import evolve
 from lbconsul.config import address_values, values
 from lbconsul.config.affinity_options import HASH_OPTIONS
 from lbconsul.config.http_options import HTTP_OPTIONS
+from lbconsul.config.limit_options import LIMIT_OPTIONS
 from lbconsul.config.model import Mapping
 from lbconsul.config.option import Option, table
 from lbconsul.config.register_options import REGISTER_OPTIONS
@@ -230,6 +231,7 @@ MAPPING_OPTIONS = table(
         "tcp; http: balance each request; or sni: route TLS clients by server name,"
         " without decrypting [tcp]",
     ),
+    *LIMIT_OPTIONS,
     *TLS_OPTIONS,
     *HTTP_OPTIONS,
     *REWRITING_OPTIONS,

@@ -180,6 +180,9 @@ def _route(each: RawMapping, pattern: str, mapping: Mapping) -> Mapping:
         limits=limits,
     )
     row = with_options(inherited, _values(route_texts.without_conditions(each)))
+    if "rate-limit" in each.options:  # it counts by itself
+        rates = tuple(evolve(one, route=pattern) for one in row.limits.rates)
+        row = evolve(row, limits=evolve(row.limits, rates=rates))
     if not (row.service or conflicts.is_redirecting(row)):
         raise each.said.wrong(
             "a route needs a service; with - it needs redirect= or redirect-https=on,"

@@ -10,6 +10,7 @@ from lbconsul.config.compression import Compression
 from lbconsul.config.consul import ConsulConfig
 from lbconsul.config.http import HTTP
 from lbconsul.config.listen import Listen, TCPListen, UnixListen
+from lbconsul.config.rate_limit import RateLimit
 from lbconsul.config.register import Register
 from lbconsul.config.rewriting import Rewriting
 from lbconsul.config.split import Selection
@@ -70,13 +71,19 @@ class Timeouts:
 
 @frozen
 class Limits:
-    """How many connections there may be; 0: no limit."""
+    """How many connections and requests there may be; 0: no limit."""
 
     connections: int = 0
     connections_per_client: int = 0
     connections_per_upstream: int = 0
     #: Clients that may queue while every upstream is full.
     queue_length: int = 1000
+    #: How many requests, or connections, a client may make in a time.
+    rates: tuple[RateLimit, ...] = ()
+    #: Requests at a time.
+    requests: int = 0
+    #: Seconds of the reactor's lag beyond which new requests are turned away.
+    shed_lag: float = 0.0
 
 
 @frozen

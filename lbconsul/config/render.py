@@ -6,11 +6,12 @@ from typing import Any
 
 from lbconsul.config.consul import ConsulConfig
 from lbconsul.config.http_options import HTTP_OPTIONS
+from lbconsul.config.lists import LISTS
 from lbconsul.config.mapping_options import LISTEN_OPTIONS, MAPPING_OPTIONS
 from lbconsul.config.model import Config, Mapping
 from lbconsul.config.option import BARRED, Option, joined
 from lbconsul.config.options import CONSUL_OPTIONS, GATEWAY_OPTIONS, SECRETS
-from lbconsul.config.rewriting_options import LISTS, REWRITING_OPTIONS
+from lbconsul.config.rewriting_options import REWRITING_OPTIONS
 from lbconsul.config.sizes import size_text
 from lbconsul.text import decimal
 
@@ -20,7 +21,9 @@ _SIZES = frozenset(
 )
 
 #: Options that a mapping has only with ``mode=http``.
-_OF_HTTP = frozenset(option.name for option in (*HTTP_OPTIONS, *REWRITING_OPTIONS))
+_OF_HTTP = frozenset(
+    ["max-requests", *(each.name for each in (*HTTP_OPTIONS, *REWRITING_OPTIONS))]
+)
 
 _DEFAULT = Mapping("web")
 

@@ -92,8 +92,5 @@ REWRITING_OPTIONS = (
     ),
 )
 
-#: Options that may be given several times.
-LISTS = frozenset(option.name for option in REWRITING_OPTIONS if option.is_list)
-
 #: Options whose values are texts in which a comma and a blank may stand.
-TEXTS = LISTS | {"redirect"}
+TEXTS = {option.name for option in REWRITING_OPTIONS if option.is_list} | {"redirect"}

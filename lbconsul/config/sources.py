@@ -11,10 +11,10 @@ from typing import Any
 from attrs import Factory, evolve, frozen
 
 from lbconsul.config import grammar, values
+from lbconsul.config.lists import LISTS
 from lbconsul.config.mapping_options import MAPPING_OPTIONS
 from lbconsul.config.option import BARRED, joined
 from lbconsul.config.options import OPTIONS
-from lbconsul.config.rewriting_options import LISTS
 from lbconsul.config.route_pattern import CONDITIONS
 from lbconsul.errors import ConfigError
 

@@ -18,6 +18,7 @@ from lbconsul.config.listen import (
     UnixListen,
 )
 from lbconsul.config.model import Mapping, WhenEmpty
+from lbconsul.config.rate_limit import IP
 from lbconsul.config.server_names import ANY
 from lbconsul.config.sources import RawMapping, SourcedText
 from lbconsul.errors import ConfigError
@@ -36,7 +37,15 @@ def validated(each: RawMapping, mapping: Mapping) -> Mapping:
     # A PROXY header gives the clients of a UNIX socket an address.
     if isinstance(mapping.listen, UnixListen) and not mapping.proxy_protocol.accept:
         _refuse_addresses(each)
-        limits = evolve(mapping.limits, connections_per_client=0)
+        if "rate-limit" in each.options and IP in (
+            one.by for one in mapping.limits.rates
+        ):
+            raise each.wrong(
+                "rate-limit",
+                "clients of a UNIX socket have no address; use by=route or by=header",
+            )
+        rates = tuple(one for one in mapping.limits.rates if one.by != IP)
+        limits = evolve(mapping.limits, connections_per_client=0, rates=rates)
         mapping = evolve(mapping, allow=(), deny=(), limits=limits)
     _refuse_to_serve_nobody(each, mapping)
     if not mapping.service:  # when-empty is for its routes

@@ -12,9 +12,9 @@ from difflib import get_close_matches
 from attrs import frozen
 
 from lbconsul.config import grammar, values
+from lbconsul.config.lists import LISTS
 from lbconsul.config.option import joined
 from lbconsul.config.options import OPTIONS
-from lbconsul.config.rewriting_options import LISTS
 from lbconsul.config.sources import Source, SourcedText, from_texts, read
 from lbconsul.errors import ConfigError
 

@@ -49,6 +49,7 @@ from lbconsul.process.clock import WallClock
 from lbconsul.process.reactor_lag import Lag
 from lbconsul.proxy.saturation import Full
 from lbconsul.proxy.targets import failover_spec
+from lbconsul.stats.mapping import MappingStats
 from lbconsul.stats.traffic import MappingTraffic
 from lbconsul.version import __version__
 
@@ -150,6 +151,7 @@ class StatusCollector:
             open=max(0, stats.accepted - sum(stats.endings.values())),
             queued=traffic.queued,
             terminations=dict(stats.endings),
+            rate_limited=_rate_limited(mapping, stats),
             bytes_received=received,
             bytes_sent=sent,
             pools=tuple(
@@ -310,3 +312,8 @@ def _pool(failover: Failover, pool: Pool, used: bool) -> PoolStatus:
 def _in_words(ejection: Ejection, clock: WallClock) -> str:
     since, until = clock.at(ejection.since), clock.at(ejection.until)
     return Ejection(ejection.reason, since, until).in_words(clock.now())
+
+
+def _rate_limited(mapping: Mapping, stats: MappingStats) -> dict[str, int]:
+    """How often each limit was exceeded: those that hold, and earlier ones."""
+    return dict.fromkeys(map(str, mapping.limits.rates), 0) | dict(stats.exceeded)

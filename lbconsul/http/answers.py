@@ -132,13 +132,15 @@ class Answers:
         close: bool,
         is_head: bool,
         reason_code: str = "",
+        retry_after: int = 0,
         extra: bytes = b"",
     ) -> bytes:
         """The whole answer to a request that is not forwarded.
 
         `accept` is the value of the request's Accept (`accept.accept_of`); it decides
         whether the body is HTML, JSON (RFC 9457) or plain text.  `reason_code`, a word
-        of ours, tells in it what happened in more detail.  `request_id` may be empty;
+        of ours, tells in it what happened in more detail.  After `retry_after` seconds
+        the client may try again; 0: only a 503 says so.  `request_id` may be empty;
         `extra` are further field lines, each with its end.  With `is_head` the body is
         left out.
         """
@@ -150,8 +152,8 @@ class Answers:
         else:
             content_type, write = _FORMATS[preferred(accept, _OFFERS)]
             body = write(status, reason, detail, reason_code, text).encode()
-        if status == 503:
-            extra = b"Retry-After: %d\r\n%b" % (_RETRY_AFTER, extra)
+        if retry_after or status == 503:
+            extra = b"Retry-After: %d\r\n%b" % (retry_after or _RETRY_AFTER, extra)
         fields = b"Content-Type: %b\r\nCache-Control: no-store\r\n%b" % (
             content_type,
             extra,

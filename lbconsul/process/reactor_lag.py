@@ -24,6 +24,11 @@ class Lag:
         """The longest delay of a call in the last ten seconds, in seconds."""
         return max(self._latest, default=0.0)
 
+    @property
+    def latest(self) -> float:
+        """The delay of the last call, in seconds."""
+        return self._latest[-1] if self._latest else 0.0
+
     def start(self) -> None:
         """Start measuring, unless it is started."""
         if self._next is None:

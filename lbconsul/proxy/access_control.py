@@ -1,8 +1,11 @@
 """Access control: which clients a mapping serves, with how many connections each."""
 
+from collections.abc import Callable
+
 from attrs import Factory, define
 
 from lbconsul.config.model import Mapping
+from lbconsul.limits.row_limits import RowLimits
 from lbconsul.net.cidr import Address, Networks, read_address
 from lbconsul.stats.termination import Termination
 
@@ -25,22 +28,34 @@ class AccessControl:
     _trusted: Networks | None = None
     #: Open connections by client, without clients that have none.
     _open: dict[Address, int] = Factory(dict)
+    #: Limits of new connections, and the clock for them; None: there are none.
+    _limits: RowLimits | None = None
+    _seconds: Callable[[], float] = lambda: 0.0
 
     @classmethod
-    def of(cls, mapping: Mapping) -> "AccessControl | None":
-        """Access control for a mapping; None if the mapping admits every client."""
+    def of(
+        cls,
+        mapping: Mapping,
+        limits: RowLimits | None = None,
+        seconds: Callable[[], float] = lambda: 0.0,
+    ) -> "AccessControl | None":
+        """Access control for a mapping; None if the mapping admits every client.
+
+        `limits` are of its connections, by a clock that tells `seconds`.
+        """
         limit = mapping.limits.connections_per_client
-        if not (mapping.allow or mapping.deny or limit):
+        if not (mapping.allow or mapping.deny or limit or limits):
             return None
         allow = Networks.of(mapping.allow) if mapping.allow else None
         proxies = mapping.http.trusted_proxies if mapping.mode == "http" else ()
         trusted = Networks.of(proxies) if proxies else None
-        return cls(allow, Networks.of(mapping.deny), limit, trusted)
+        denied = Networks.of(mapping.deny)
+        return cls(allow, denied, limit, trusted, limits=limits, seconds=seconds)
 
     def refuse(self, peer: object) -> Termination | None:
         """Why a client is refused, or None; an admitted one counts until `release`."""
         if not isinstance(peer, tuple):
-            return None
+            return self._over_limit("")
         address = read_address(peer[0])
         if address is None:
             return Termination.CLIENT_LEFT  # before getpeername()
@@ -49,7 +64,16 @@ class AccessControl:
             or (self._allow is not None and address not in self._allow)
         ) and not (self._trusted is not None and address in self._trusted):
             return Termination.DENIED
+        refused = self._over_limit(peer[0])
+        if refused is not None:
+            return refused
         return self._count(address.client) if self._limit else None
+
+    def _over_limit(self, address: str) -> Termination | None:
+        if self._limits is None:
+            return None
+        refusal = self._limits.of_client(address).refusal(self._seconds())
+        return None if refusal is None else refusal.termination
 
     def denies(self, address: str) -> bool:
         """Whether `allow` and `deny` keep a client with this address out."""

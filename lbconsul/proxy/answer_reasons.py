@@ -8,6 +8,9 @@ from lbconsul.text import decimal
 _REASONS = {
     Termination.FIRST_BYTE_TIMEOUT: "head-timeout",
     Termination.NO_ROUTE: "no-route",
+    Termination.RATE_LIMITED: "rate-limited",
+    Termination.REQUEST_LIMIT: "max-requests",
+    Termination.OVERLOADED: "overloaded",
     Termination.REFUSED: "no-upstream",
     Termination.CONNECT_TIMEOUT: "connect-timeout",
     Termination.UPSTREAM_TLS_FAILED: "upstream-tls",

@@ -22,8 +22,11 @@ class Exchange(LoggedInRequest):
     Times are the reactor's, in seconds.
     """
 
-    def answer(self, status: int, reason: str) -> bytes:
-        """The answer with this status in place of an upstream, for this reason."""
+    def answer(self, status: int, reason: str, retry_after: int = 0) -> bytes:
+        """The answer with this status in place of an upstream, for this reason.
+
+        The client is to come again after `retry_after` seconds; 0: that is not known.
+        """
         return self._settings.answers.answer(
             status,
             accept=accept_of(self.head.fields.raw),
@@ -32,6 +35,7 @@ class Exchange(LoggedInRequest):
             is_head=self.head.method == b"HEAD",
             reason_code=reason,
             extra=self._settings.challenge if status == _UNAUTHORIZED else b"",
+            retry_after=retry_after,
         )
 
     def redirect(self, status: int, location: bytes) -> bytes:
@@ -126,6 +130,8 @@ class Exchange(LoggedInRequest):
         """
         row, lease, upstream = self._row, self.lease, self.upstream
         self._settings.active -= 1
+        if self.requests is not None:
+            self.requests.end()
         if self._held is not None:
             self._leave_held()
         is_bound = False

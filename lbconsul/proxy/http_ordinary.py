@@ -47,8 +47,15 @@ class OrdinaryRequests(LimitedSide):
         row, settings = plan.row, plan.settings
         if row.wait_queue.queues or self.bound is not None:
             return False
+        limits = plan.limits
+        if limits is not None:
+            self._refusal = limits.refusal(now)
+            if self._refusal is not None:
+                return False
         upstream = row.dialer.failover.pick(plan.key)
         if upstream is None:
+            if limits is not None:
+                limits.give_back()  # the exchange asks again
             return False
         self._exchanges += 1
         self.state, self.read_at = WAITING, now
@@ -60,6 +67,8 @@ class OrdinaryRequests(LimitedSide):
         )
         if carrier is None:
             exchange = self._begun = Exchange(self, plan, request_id, now, now)
+            if limits is not None:
+                exchange.requests = limits.row.requests
             exchange.connect(row.dialer.failover.lease_of(upstream), body)
             return True
         settings.active += 1
@@ -86,6 +95,8 @@ class OrdinaryRequests(LimitedSide):
         plan.settings.active -= 1
         sent_at = self.read_at
         exchange = Exchange(self, plan, self._request_id, sent_at, sent_at)
+        if plan.limits is not None:
+            exchange.requests = plan.limits.row.requests
         exchange.take_over(carrier, self._body)
         self._body = b""
         self._begun = carrier.user = exchange
@@ -147,6 +158,8 @@ class OrdinaryRequests(LimitedSide):
         )  # fmt: skip
         self._carrier, self._body = None, b""
         settings.active -= 1
+        if plan.limits is not None and plan.limits.row.requests is not None:
+            plan.limits.row.requests.end()
         carrier.release(now)
         load = upstream.load
         if load.is_shared:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from lbconsul.http.accept import accept_of
 from lbconsul.http.errors import Refused
 from lbconsul.http.request import RequestHead
+from lbconsul.limits.row_limits import ClientLimits, Refusal
 from lbconsul.proxy.answer_reasons import reason_of
 from lbconsul.proxy.http_client_side import CLOSING, WAITING, HTTPClientSide
 from lbconsul.proxy.http_exchange import Exchange
@@ -24,7 +25,9 @@ _NOT_FOUND = 404
 class AnsweringSide(HTTPClientSide):
     """Answers a client where no upstream does."""
 
-    __slots__ = ("_begun", "_carrier", "_last_moved", "_planner", "_proxy", "_texts")
+    __slots__ = (
+        "_begun", "_carrier", "_last_moved", "_planner", "_proxy", "_refusal", "_texts",
+    )  # fmt: skip
 
     # Set by the class that is made.
     _proxy: MappingProxy
@@ -35,6 +38,8 @@ class AnsweringSide(HTTPClientSide):
     #: Where the response to an ordinary request comes from, while one is under way.
     _carrier: UpstreamConnection | None
     _texts: RequestTexts
+    #: Why an ordinary request is not sent on, which is answered in a moment.
+    _refusal: Refusal | None
     #: Bytes that had moved at the last check.
     _last_moved: int
 
@@ -89,11 +94,12 @@ class AnsweringSide(HTTPClientSide):
         error: str = "",
         raw: bytes = b"",
         head: RequestHead | None = None,
+        retry_after: int = 0,
     ) -> None:
         """Answer in place of an upstream.
 
         `error` tells the log why; `raw` and `head` are of a request that did not become
-        an exchange.
+        an exchange; `retry_after` seconds later the client may try again.
         """
         exchange, reason = self._exchange, reason_of(status, termination)
         if exchange is None:
@@ -106,7 +112,7 @@ class AnsweringSide(HTTPClientSide):
             return
         exchange.close = self._close_after()
         exchange.reason, exchange.error = reason, error
-        answer = exchange.answer(status, reason)
+        answer = exchange.answer(status, reason, retry_after)
         self._send_whole(exchange, status, answer, termination)
 
     def _identify(self, request: RequestRecord, head: RequestHead) -> None:
@@ -131,6 +137,22 @@ class AnsweringSide(HTTPClientSide):
         self._tell_bad(request, termination)
         if self.send_or_end(answer):
             self._begin_closing(termination)
+
+    def _is_refused(self, exchange: Exchange, limits: ClientLimits, now: float) -> bool:
+        """Whether a limit refuses a request, which is answered then."""
+        refusal, self._refusal = self._refusal, None
+        if refusal is None:
+            refusal = limits.refusal(now)
+        if refusal is None:
+            exchange.requests = limits.row.requests
+            return False
+        self.answer(
+            refusal.status,
+            refusal.termination,
+            refusal.error,
+            retry_after=refusal.retry_after,
+        )
+        return True
 
     def _answer_as_planned(self, exchange: Exchange, plan: Plan) -> None:
         """Answer a request that gets no upstream."""

@@ -12,6 +12,7 @@ from lbconsul.http.host import Host
 from lbconsul.http.path import normalized_path
 from lbconsul.http.request import RequestHead
 from lbconsul.http.templates import Variables, request_variables
+from lbconsul.limits.row_limits import ClientLimits
 from lbconsul.net.sockets import BareSocket
 from lbconsul.proxy.client_info import ClientInfo
 from lbconsul.proxy.http_settings import REQUEST_ID, VIA, HTTPSettings
@@ -60,6 +61,8 @@ class Plan:
     key: HashKey | None = None
     #: Where the client is sent to, if that is a redirect.
     location: bytes = b""
+    #: What each request is asked about before it is served; None: there is no limit.
+    limits: ClientLimits | None = None
 
     def variables(self, request_id: bytes) -> Variables:
         """What the header fields that are set can contain."""
@@ -173,6 +176,8 @@ class Planner:
                 plan.status, plan.location = redirect
             elif not found.mapping.service:
                 plan.status = _NOT_FOUND
+        if settings.limits is not None and plan.status not in (_NOT_FOUND, _FORBIDDEN):
+            plan.limits = settings.limits.of_client(client, fields.raw)
         if not plan.status:
             plan.is_idempotent = head.method in _IDEMPOTENT
             if settings.find_key is not None:

@@ -7,6 +7,7 @@ from lbconsul.balance.instance import Instance
 from lbconsul.balance.upstream import Lease, Upstream
 from lbconsul.http.errors import Refused
 from lbconsul.http.head import CHUNKED
+from lbconsul.limits.request_counts import RequestCount
 from lbconsul.net.splice import Pipe
 from lbconsul.proxy.dialer import DialAttempt
 from lbconsul.proxy.http_client_side import HTTPClientSide
@@ -37,6 +38,8 @@ class ForwardedRequest(ResponseUser):
     upstream: UpstreamConnection | None = None
     #: The last instance that did not accept, if none did.
     failed: Instance | None = None
+    #: What counts it among the requests under way, if they have a limit.
+    requests: RequestCount | None = None
     #: Whether the upstream's connection had been kept idle.
     is_reused = False
     _dial: DialAttempt | None = None

@@ -104,7 +104,12 @@ class RequestReader(OrdinaryRequests):
                     self._share(plan)
             body: Part = b""
             at = len(head.raw)
-            if plan.is_ordinary and not was_partial and plan.size <= len(data):
+            if (
+                plan.is_ordinary
+                and not was_partial
+                and plan.size <= len(data)
+                and self._refusal is None
+            ):
                 self._buffer = data[plan.size :]
                 if self._forward(plan, data[at : plan.size], now):
                     return True
@@ -125,7 +130,9 @@ class RequestReader(OrdinaryRequests):
             if at < len(data):
                 self._buffer = data[at:]
         try:
-            if plan.status:
+            if plan.limits is not None and self._is_refused(exchange, plan.limits, now):
+                pass
+            elif plan.status:
                 self._answer_as_planned(exchange, plan)
             elif plan.settings.authenticator is not None:
                 exchange.log_in(body)

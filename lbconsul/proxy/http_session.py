@@ -59,7 +59,7 @@ class HTTPSession(RequestReader):
         self._buffer = b""
         self._is_serving = False
         self._planner = self._plan = None
-        self._begun = None
+        self._begun = self._refusal = None
         self._carrier = None
         self._exchanges = 0
         self.has_ended = False

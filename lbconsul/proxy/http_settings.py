@@ -23,6 +23,7 @@ from lbconsul.http.redirecting import Redirecting
 from lbconsul.http.request import RequestParser, request_fields
 from lbconsul.http.response import ResponseParser, response_fields
 from lbconsul.http.rewriting import RequestRewriting, ResponseRewriting
+from lbconsul.limits.row_limits import RowLimits
 from lbconsul.net.cidr import Networks, read_address
 from lbconsul.process.files import read_file
 from lbconsul.proxy.authenticators import Authenticator
@@ -99,6 +100,8 @@ class HTTPSettings:
     #: When responses are compressed, and which ones; None: none is.
     turns: CompressionTurns | None = None
     compressing: Compressing | None = field(init=False, default=None)
+    #: What limits requests; None: nothing does.
+    limits: RowLimits | None = None
     #: Whether the lines of requests are not always the same.
     edits: bool = field(init=False)
     #: Whether responses get other lines than they have.
@@ -126,6 +129,7 @@ class HTTPSettings:
         denies: Callable[[str], bool] | None = None,
         authenticator: Authenticator | None = None,
         turns: CompressionTurns | None = None,
+        row_limits: RowLimits | None = None,
     ) -> Self:
         """The settings for a mapping or route with ``mode=http``.
 
@@ -160,6 +164,7 @@ class HTTPSettings:
             authenticator,
             key_finder(mapping),
             turns,
+            row_limits,
         )
 
     def __attrs_post_init__(self) -> None:

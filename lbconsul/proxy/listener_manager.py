@@ -18,7 +18,14 @@ from lbconsul.proxy.listener import ACCEPT_BOUND, Listener
 from lbconsul.proxy.mapping_proxy import MappingProxy, ProxyObserver
 from lbconsul.proxy.route_table import making_table
 from lbconsul.proxy.runtime import ProxyRuntime
-from lbconsul.proxy.saturation import DESCRIPTORS, MAPPING, PROCESS, Full, Saturation
+from lbconsul.proxy.saturation import (
+    DESCRIPTORS,
+    MAPPING,
+    PROCESS,
+    SHEDDING,
+    Full,
+    Saturation,
+)
 from lbconsul.proxy.shared_listener import LeftClients, SharedListener
 from lbconsul.proxy.targets import failover_spec
 from lbconsul.stats.termination import Termination
@@ -200,9 +207,9 @@ class ListenerManager(Service):
         self._saturation.stop()
         self._drain.stop()
 
-    def _look_for_full(self) -> dict[Full, int]:
+    def _look_for_full(self) -> dict[Full, float]:
         """What is full now, each with its limit."""
-        found, limit = {}, self._runtime.connection_limit
+        limit, found = self._runtime.connection_limit, dict[Full, float]()
         if limit.is_full:
             found[Full(PROCESS)] = limit.limit
         for served in self._served.values():
@@ -211,6 +218,8 @@ class ListenerManager(Service):
                 found[Full(MAPPING, str(mapping))] = mapping.limits.connections
             if served.is_starved:
                 found[Full(DESCRIPTORS)] = 0
+        for mapping in self._runtime.shedding():
+            found[Full(SHEDDING, str(mapping))] = mapping.limits.shed_lag
         return found
 
     # The owner of its active listeners.

@@ -15,6 +15,7 @@ from lbconsul.balance.upstream import Upstream
 from lbconsul.balance.weighted import Chance
 from lbconsul.config.model import Mapping
 from lbconsul.config.server_names import ServerNames
+from lbconsul.limits.row_limits import Limiting, RowLimits, own_limiting
 from lbconsul.net.poller import Poller
 from lbconsul.net.sockets import BareSocket, address_text, reset_on_close
 from lbconsul.net.splice import Pipes
@@ -114,12 +115,18 @@ class MappingProxy:
     _now: Callable[[], float] = time.time  # noqa: TID251
     #: Whether it is known which upstreams its pools have.
     _is_answered: Callable[[], bool] = lambda: True
+    #: How late the reactor is, in seconds.
+    _lag: Callable[[], float] = lambda: 0.0
     #: Serves clients with TLS; None: the mapping has none.
     _acceptor: TLSAcceptor | None = None
     #: Code of the operator's own that is asked about clients; None: there is none.
     hooks: "HookChain | None" = None
     #: Says who its clients are, in HTTP mode; None: they need not tell.
     _authenticator: "Authenticator | None" = None
+    #: What counts clients and requests over all processes.
+    _limiting: Limiting = Factory(own_limiting)
+    #: Limits of requests, or of new connections; None if there are none.
+    limits: RowLimits | None = field(init=False)
     #: None if the mapping admits every client.
     access_control: AccessControl | None = field(init=False)
     log: ConnectionLog = field(init=False)
@@ -152,7 +159,11 @@ class MappingProxy:
     def __attrs_post_init__(self) -> None:
         mapping, clock = self.mapping, self.clock
         self._serves = bool(mapping.service)
-        self.access_control = AccessControl.of(mapping)
+        self.limits = RowLimits.of(mapping, *self._limiting, self.stats.exceeded)
+        is_http = mapping.mode == "http"
+        self.access_control = AccessControl.of(
+            mapping, None if is_http else self.limits, clock.seconds
+        )
         self.handshaking = HandshakeSettings.of(mapping, self._acceptor)
         timeouts = mapping.timeouts
         self.limits_sessions = bool(timeouts.max_age or timeouts.first_byte)
@@ -211,6 +222,7 @@ class MappingProxy:
                 denies,
                 self._authenticator,
                 self._compression_turns,
+                self.limits,
             )
             self._serves = self._serves or self.http.redirecting is not None
 
@@ -378,6 +390,8 @@ class MappingProxy:
         """Close what is due, step by step; `Periodic` calls it each `EVERY` seconds."""
         if self.http is not None:
             self.http.plans.clear()
+        if self.limits is not None and self.limits.shedder is not None:
+            self.limits.shedder.measured(self._lag())
         is_draining = self._draining_since is not None
         if self.sessions and (is_draining or self._drain_manager.is_due):
             return self._end_due()

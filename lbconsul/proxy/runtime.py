@@ -1,5 +1,6 @@
 """The proxy runtime: makes the proxies of one process, and ticks them."""
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -10,10 +11,12 @@ from attrs import Factory, define, field
 from lbconsul.balance.pool_spec import FailoverSpec
 from lbconsul.balance.registry import Registry
 from lbconsul.config.model import Mapping, Place
+from lbconsul.limits.row_limits import Limiting, own_limiting
 from lbconsul.net.periodic import Periodic, Tickable
 from lbconsul.net.poller import Poller, open_poller
 from lbconsul.net.splice import Pipes
 from lbconsul.net.sweeper import TimeSlicer
+from lbconsul.process.reactor_lag import Lag
 from lbconsul.proxy.access_log import ConnectionWriter
 from lbconsul.proxy.authenticators import Authenticators
 from lbconsul.proxy.compression_turns import CompressionTurns
@@ -67,6 +70,13 @@ class ProxyRuntime:
         init=False,
         default=Factory(lambda self: Periodic(self.reactor, self.sweeper), True),
     )
+    #: What counts for limits of clients and requests.
+    _limiting: Limiting = field(
+        factory=lambda: own_limiting(os.urandom(16)), kw_only=True
+    )
+    #: The proxies that shed load by how late the reactor is, and what measures that.
+    _shedders: list[MappingProxy] = Factory(list)
+    _lag: Lag = field(init=False, default=Factory(lambda self: Lag(self.reactor), True))
     _pipes: Pipes = Factory(Pipes)
     _handshake_queue: HandshakeQueue = field(
         init=False,
@@ -145,12 +155,27 @@ class ProxyRuntime:
             acceptor=self.acceptors.of(mapping.tls),
             hooks=self._hooks(mapping),
             authenticator=self.authenticators.of(mapping.http.basic_auth),
+            limiting=self._limiting,
+            lag=self._latest_lag,
         )
+        if mapping.limits.shed_lag:
+            self._shedders.append(proxy)
+            self._lag.start()
         self._proxies[proxy] = None
         self._specs[failover_spec(mapping)] += 1
         self._at[mapping.place].append(proxy)
         self._periodic.add(proxy)
         return proxy
+
+    def shedding(self) -> Iterator[Mapping]:
+        """The mappings that turn away a part of their load now."""
+        for each in self._shedders:
+            limits = each.limits
+            if limits is not None and limits.shedder and limits.shedder.share:
+                yield each.mapping
+
+    def _latest_lag(self) -> float:
+        return self._lag.latest
 
     def stats(self, mapping: Mapping) -> MappingStats:
         """The counts of a mapping in this process, over all options it had."""
@@ -218,6 +243,8 @@ class ProxyRuntime:
             del self._at[place]
         self._accepted += proxy.accepted
         self._periodic.discard(proxy)
+        if proxy in self._shedders:
+            self._shedders.remove(proxy)
         proxy.close_connections()
 
     def is_known(self, mapping: Mapping) -> bool:
@@ -270,6 +297,7 @@ class ProxyRuntime:
     def stop(self) -> None:
         """Stop periodic work and the poller."""
         self._periodic.stop()
+        self._lag.stop()
         self.sweeper.stop()
         self.authenticators.stop()
         self._compression_turns.stop()

@@ -9,10 +9,12 @@ from twisted.logger import Logger
 
 from lbconsul.net.rate_limit import TokenBucket
 from lbconsul.net.throttled_log import ThrottledLog, in_words
+from lbconsul.text import decimal
 
 #: What can be full: the connections of a mapping, those of the process, and its
-#: descriptors.
+#: descriptors; and the process itself, which is too late to serve all.
 MAPPING, PROCESS, DESCRIPTORS = "max-connections", "process", "descriptors"
+SHEDDING = "shed-lag"
 
 #: How long a limit must be reached, or free again, before that is reported, in seconds.
 LASTS = 1.0
@@ -22,7 +24,7 @@ RATE, BURST, SUM_UP_EVERY = 0.2, 5.0, 10.0
 
 
 class Full(NamedTuple):
-    """A limit that is reached: MAPPING, PROCESS or DESCRIPTORS."""
+    """A limit that is reached: MAPPING, PROCESS, DESCRIPTORS or SHEDDING."""
 
     reason: str
     #: The mapping; empty if the limit is the process's.
@@ -38,7 +40,7 @@ class Saturation:
 
     _log = Logger()
     _clock: IReactorTime
-    _look: Callable[[], Mapping[Full, int]]
+    _look: Callable[[], Mapping[Full, float]]
     #: Since when each is full.
     _since: dict[Full, float] = Factory(dict)
     #: What was reported as full; since when it is free again, or None.
@@ -89,7 +91,7 @@ class Saturation:
             del self._told[each]
             self._tell_end(each, clear - self._since.pop(each))
 
-    def _tell_full(self, each: Full, limit: int) -> None:
+    def _tell_full(self, each: Full, limit: float) -> None:
         if each.reason == DESCRIPTORS:
             return  # the listener has logged the shortage
         if not self._bound.allow("full"):
@@ -100,6 +102,13 @@ class Saturation:
                 " in the kernel's queue",
                 mapping=each.mapping,
                 limit=limit,
+            )
+        elif each.reason == SHEDDING:
+            self._log.warn(
+                "{mapping}: overloaded: this process is later than shed-lag={limit}s: a"
+                " part of new requests, or connections, is turned away",
+                mapping=each.mapping,
+                limit=decimal(limit),
             )
         else:
             self._log.warn(
@@ -122,6 +131,7 @@ class Saturation:
 
 _ENDS = {
     MAPPING: "{}: no longer full",
+    SHEDDING: "{}: no longer overloaded",
     PROCESS: "no longer full: this process has room for connections again",
     DESCRIPTORS: "descriptors, ports and memory suffice again",
 }

@@ -13,6 +13,9 @@ _TERMINATIONS = {
     "RC": "the gateway had no descriptor or local port left to connect with",
     "PR": "the client is not allowed, or its request is not valid",
     "PL": "the client has as many connections as one client may have",
+    "PF": "the client comes more often than rate-limit allows",
+    "PM": "as many requests are under way as max-requests allows",
+    "RL": "the process lags behind by more than shed-lag",
     "PX": "the PROXY header was not valid",
     "cX": "the PROXY header did not come in time",
     "CX": "the client left before its PROXY header was complete",
@@ -70,6 +73,9 @@ _REASONS = {
     "connect-timeout": _TERMINATIONS["sC"],
     "response-timeout": _TERMINATIONS["sH"],
     "request-timeout": _TERMINATIONS["KT"],
+    "rate-limited": _TERMINATIONS["PF"],
+    "max-requests": _TERMINATIONS["PM"],
+    "overloaded": _TERMINATIONS["RL"],
     "other": "the gateway could not serve it",
 }
 

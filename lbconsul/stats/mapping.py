@@ -47,6 +47,8 @@ class MappingStats:
     sent: int = 0
     #: Connections by their termination code.
     endings: Counter[str] = Factory(Counter)
+    #: How often each rate limit was exceeded, by its text; dry runs count as well.
+    exceeded: Counter[str] = Factory(Counter)
     connect: DurationHistogram = Factory(lambda: DurationHistogram(CONNECT))
     first_byte: DurationHistogram = Factory(lambda: DurationHistogram(FIRST_BYTE))
     connection: DurationHistogram = Factory(lambda: DurationHistogram(CONNECTION))
@@ -156,6 +158,7 @@ class MappingStats:
         self.received += other.received
         self.sent += other.sent
         self.endings.update(other.endings)
+        self.exceeded.update(other.exceeded)
         self.connect.add(other.connect)
         self.first_byte.add(other.first_byte)
         self.connection.add(other.connection)

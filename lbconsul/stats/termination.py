@@ -41,6 +41,12 @@ class Termination(Enum):
     DENIED = "PR"
     #: The client has as many connections as the mapping allows one client.
     CLIENT_LIMIT = "PL"
+    #: The client comes more often than a rate limit allows.
+    RATE_LIMITED = "PF"
+    #: As many requests are under way as the mapping allows.
+    REQUEST_LIMIT = "PM"
+    #: The process lags behind, and turns a part of its load away.
+    OVERLOADED = "RL"
     #: The PROXY header was not valid, did not come in time, or the client left first.
     BAD_HEADER = "PX"
     HEADER_TIMEOUT = "cX"

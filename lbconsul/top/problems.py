@@ -75,7 +75,10 @@ def _of_gateway(gateway: Status, told: tuple[str, ...]) -> Iterator[Problem]:
                 yield Problem(f"not ready: {each}", BAD)
     for each in gateway["full"]:
         about = f"{each['mapping']}: " if each["mapping"] else ""
-        yield Problem(f"{about}full, new clients wait: {each['reason']}", WARN)
+        what = (
+            "overloaded" if each["reason"] == "shed-lag" else "full, new clients wait"
+        )
+        yield Problem(f"{about}{what}: {each['reason']}", WARN)
     for each in gateway.get("registrations", ()):
         if each["state"] != "passing":
             why = f": {each['reason']}" if each["reason"] else ""

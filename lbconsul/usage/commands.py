@@ -103,6 +103,7 @@ SERVING = (
     _group(
         "Clients",
         "mode", "allow", "deny", "max-connections", "max-connections-per-client",
+        "rate-limit", "max-requests", "shed-lag",
         "idle-timeout", "half-close-timeout", "first-byte-timeout", "max-age",
         "wait-for-client", "accept-proxy", "send-proxy", "unix-mode", "allow-empty",
         "hooks",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from attrs import Factory, define
 
 from lbconsul.balance.pool_spec import FailoverSpec
-from lbconsul.config.model import Mapping
+from lbconsul.config.model import Mapping, Place
 from lbconsul.net.fd_passing import receive_sockets
 from lbconsul.net.listening_socket import BorrowedSocket
 from lbconsul.net.sweeper import TimeSlicer
@@ -24,6 +24,8 @@ class Assignments:
     _fd_channel: socket.socket
     #: The rows served, by number: mappings and routes.
     rows: dict[int, Mapping] = Factory(dict)
+    #: The numbers by the rows' places.
+    _numbers: dict[Place, int] = Factory(dict)
     #: The mappings with their routes, by the number of the socket.
     _mappings: dict[int, Mapping] = Factory(dict)
     #: What only other workers serve.
@@ -34,6 +36,10 @@ class Assignments:
     _received: deque[tuple[int, int]] = Factory(deque)
     #: The steps still to do of the last command, and what runs them in slices.
     _steps: tuple[Iterator[object], TimeSlicer] | None = None
+
+    def number(self, row: Mapping) -> int:
+        """The number of a mapping or route that is served."""
+        return self._numbers[row.place]
 
     @property
     def needed(self) -> set[FailoverSpec]:
@@ -49,6 +55,7 @@ class Assignments:
         self._others = {failover_spec(each) for each in command.others}
         self._mappings = {each.number: each.mapping for each in command.assignments}
         self.rows = {k: v for each in command.assignments for k, v in each.rows.items()}
+        self._numbers = {row.place: number for number, row in self.rows.items()}
 
     def serve(
         self, runtime: ProxyRuntime, listeners: ListenerManager, *, renew: bool

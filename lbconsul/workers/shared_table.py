@@ -14,6 +14,9 @@ from typing import Self
 
 from attrs import define, field
 
+from lbconsul.limits.rate_table import SIZE, RateTable
+from lbconsul.limits.request_counts import SharedRequestCounts
+
 #: How many instances can be counted at the same time: a quarter of a mebibyte a row, of
 #: which only the used pages take memory.
 SLOTS = 65536
@@ -48,6 +51,9 @@ class Table:
     serving: memoryview = field(init=False)
     cells: list[memoryview] = field(init=False)
     rings: list[memoryview] = field(init=False)
+    #: For rates, and for requests under way: the memory, and the views that use it.
+    rates: RateTable = field(init=False)
+    requests: SharedRequestCounts = field(init=False)
     _memory: mmap = field(init=False)
     _heads_end: int = field(init=False)
 
@@ -55,16 +61,21 @@ class Table:
     def create(cls, rows: int) -> Self:
         """A new table, all zeros."""
         assert 1 <= rows <= MOST_ROWS
-        return cls(_unnamed_file(_HEAD + rows * _ROW), rows)
+        table = cls(_unnamed_file(_size(rows)), rows)
+        table.rates.set_secret(os.urandom(16))
+        return table
 
     def __attrs_post_init__(self) -> None:
-        self._memory = mmap(self.descriptor, _HEAD + self.rows * _ROW)
+        self._memory = mmap(self.descriptor, _size(self.rows))
         self._heads_end = 8 * (1 + self.rows)
         view = memoryview(self._memory)
         self.heads = view[: self._heads_end].cast("Q")
         sums_end = self._heads_end + 4 * self.rows
         self.sums = view[self._heads_end : sums_end].cast("I")
         self.serving = view[sums_end : sums_end + self.rows].cast("B")
+        limits = _HEAD + self.rows * _ROW
+        self.rates = RateTable(view[limits : limits + SIZE])
+        self.requests = SharedRequestCounts(view[limits + SIZE :], self.rows)
         starts = [_HEAD + row * _ROW for row in range(self.rows)]
         ring = 4 * SLOTS
         self.cells = [view[each : each + ring].cast("I") for each in starts]
@@ -95,6 +106,7 @@ class Table:
         start = _HEAD + row * _ROW
         self._memory[start : start + 4 * end] = bytes(4 * end)
         self.sums[row] = self.serving[row] = 0
+        self.requests.clear(row)
         self.heads[0] += 1
 
     def close(self) -> None:
@@ -102,8 +114,14 @@ class Table:
         heads = (self.heads, self.sums, self.serving)
         for view in (*heads, *self.cells, *self.rings):
             view.release()
+        self.rates.close()
+        self.requests.close()
         self._memory.close()
         os.close(self.descriptor)
+
+
+def _size(rows: int) -> int:
+    return _HEAD + rows * _ROW + SIZE + SharedRequestCounts.size(rows)
 
 
 def _unnamed_file(size: int) -> int:

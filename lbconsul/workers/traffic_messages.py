@@ -58,6 +58,7 @@ def changes_of(traffic: MappingTraffic) -> dict[str, Any]:
         "received": stats.received,
         "sent": stats.sent,
         "endings": dict(stats.endings),
+        "exceeded": dict(stats.exceeded),
         **{name: [each.counts, each.sum] for name, each in times},
         "accounts": [
             [
@@ -111,6 +112,9 @@ def _apply_stats(stats: MappingStats, changes: dict[str, Any]) -> None:
     )
     stats.endings = Counter(
         {read_text(code): int(count) for code, count in changes["endings"].items()}
+    )
+    stats.exceeded = Counter(
+        {read_text(limit): int(count) for limit, count in changes["exceeded"].items()}
     )
     for name in _HISTOGRAMS:
         times: DurationHistogram = getattr(stats, name)

@@ -22,6 +22,7 @@ from lbconsul.balance.events import RegistryEvent
 from lbconsul.balance.registry import Registry
 from lbconsul.config.model import TLS
 from lbconsul.extensions.extensions import Extensions
+from lbconsul.limits.row_limits import Limiting
 from lbconsul.logs.connection_lines import ConnectionLines
 from lbconsul.net.periodic import repeat
 from lbconsul.process.clock import WallClock, use_monotonic_clock
@@ -165,6 +166,12 @@ class Worker:
             connection_limit=self._connection_limit,
             needed_elsewhere=lambda: self._assignments.needed,
             hooks=self._extensions.hooks,
+            limiting=Limiting(
+                lambda: table.rates,
+                lambda row: table.requests.count(
+                    self._assignments.number(row), setup.row
+                ),
+            ),
         )
         self._listeners = ListenerManager(
             self._runtime, AT_ONCE, self._counter.is_overloaded

@@ -10,6 +10,7 @@ from lbconsul.config.affinity import Affinity
 from lbconsul.config.compression import Compression
 from lbconsul.config.consul import ConsulConfig
 from lbconsul.config.http import HTTP
+from lbconsul.config.lists import LISTS
 from lbconsul.config.mapping_options import MAPPING_OPTIONS, POLICIES
 from lbconsul.config.model import (
     TLS,
@@ -27,7 +28,6 @@ from lbconsul.config.option import Option
 from lbconsul.config.options import CONSUL_OPTIONS, GATEWAY_OPTIONS, OPTIONS
 from lbconsul.config.register import Register
 from lbconsul.config.rewriting import Rewriting
-from lbconsul.config.rewriting_options import LISTS
 
 #: What a mapping has beside its options.
 ITS_OWN = {"service", "listen", "route", "routes", "selection"}
@@ -133,7 +133,8 @@ def test_defaults_are_told_at_all() -> None:
         "upstream-host", "traceparent", "client-cert-headers", "server-timing",
         "log-fields", "eject-5xx", "redirect-https", "hsts", "register",
         "basic-auth", "basic-auth-realm", "compress", "compress-min-size",
-        "compress-level", "register-ttl", "register-remove-after",
+        "compress-level", "register-ttl", "register-remove-after", "max-requests",
+        "shed-lag",
     }  # fmt: skip
 
 

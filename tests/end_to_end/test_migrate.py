@@ -12,7 +12,7 @@ import ssl
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from fnmatch import fnmatchcase
 from http.client import HTTPException, HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -64,7 +64,7 @@ def _cases() -> dict[str, list[str]]:
 CASES = _cases()
 
 #: Between the fields of a question; values may have semicolons, too.
-_FIELDS = re.compile(r"; (?=[<>=!]|only|all|from|proxy|cert|TLS|held|page)")
+_FIELDS = re.compile(r"; (?=[<>=!]|only|all|from|proxy|cert|TLS|held|after|page)")
 
 #: Options of the gateway itself.
 OPTIONS = [each for each in MIGRATIONS if not re.match("--map|docker", each)]
@@ -313,6 +313,11 @@ def test_mapping(stage: Stage, mapping: str) -> None:
 
 
 def _ask(stage: Stage, port: int, url: str, expected: str, fields: list[str]) -> None:
+    for field in fields:
+        if field.startswith("after "):
+            for _ in range(int(field[6:])):
+                with suppress(OSError, HTTPException):
+                    stage.answer(port, url, fields)
     if expected == "closed":
         with pytest.raises((OSError, HTTPException)):
             stage.answer(port, url, fields)

@@ -9,7 +9,8 @@ import pytest
 
 import lbconsul
 from lbconsul.config.affinity import Affinity
-from lbconsul.config.model import TLS, ProxyProtocol
+from lbconsul.config.model import TLS, Limits, ProxyProtocol
+from lbconsul.config.rate_limit import rate_limit
 from lbconsul.net.poller import EpollPoller
 from lbconsul.net.proxy_v2 import build_v2
 from tests.support.certificates import Authority
@@ -101,6 +102,16 @@ def test_calls_of_a_request_that_varies(log: str) -> None:
         logs=log == "log on", requests=64, varies=True, mode="http"
     )
     assert calls <= MOST_OF_A_VARYING_REQUEST[log]
+
+
+def test_calls_of_a_limited_request() -> None:
+    """Nor does one whose client has a rate: two calls more; and one of a number."""
+    rates = Limits(rates=(rate_limit("1000000/s"),))
+    calls = calls_per_request(logs=False, requests=64, mode="http", limits=rates)
+    assert calls <= MOST_OF_A_REQUEST["log off"] + 2
+    requests = Limits(requests=10)
+    calls = calls_per_request(logs=False, requests=64, mode="http", limits=requests)
+    assert calls <= MOST_OF_A_REQUEST["log off"] + 3
 
 
 @pytest.mark.parametrize("log", MOST_WITH_HTTP)

@@ -13,9 +13,9 @@ class EndingTests(SynchronousTestCase):
         Each code has the cause (C client, S upstream, small letters a time limit, R
         resources, P a rule, K lbconsul) and the phase: X PROXY header, T TLS, R
         request, C connecting, Q queue, H head of the response, D data; for R and P
-        also the rule (refused, the limit per client, or a name without a route), and
-        for K the reason: age, balance, instance, soft or hard stop, mapping, time of
-        a request, or worker.
+        also the rule (refused, the limit per client, its frequency, the most requests,
+        a name without a route, or lag), and for K the reason: age, balance, instance,
+        soft or hard stop, mapping, time of a request, or worker.
         """
         codes = {ending.name: ending.value for ending in Termination}
         self.assertEqual(
@@ -41,6 +41,9 @@ class EndingTests(SynchronousTestCase):
                 "FIRST_BYTE_LEFT": "CR",
                 "DENIED": "PR",
                 "CLIENT_LIMIT": "PL",
+                "RATE_LIMITED": "PF",
+                "REQUEST_LIMIT": "PM",
+                "OVERLOADED": "RL",
                 "UPSTREAM_LEFT": "SH",
                 "RESPONSE_TIMEOUT": "sH",
                 "BAD_RESPONSE": "PH",

@@ -14,6 +14,7 @@ const MUCH = 0.05;
 
 const FULL = {
   "max-connections": "is full: max-connections is reached, and new clients wait",
+  "shed-lag": "is overloaded: a process is later than shed-lag, and turns away a part of new requests",
   process: "the process has as many connections as it can have: new clients wait",
   descriptors: "no descriptors, ports or memory are left: new clients wait",
 };
