@@ -23,6 +23,12 @@ LAST_UNREACHED_BACKOFF = 2.0
 BLIND_PAUSE = 1.0
 
 
+def index_of(text: str | None) -> int:
+    """The number in an ``X-Consul-Index``; 0 if there is none to block on."""
+    # Consul's indexes have at most 20 digits; int() raises at some thousands.
+    return int(text) if text and text.isdecimal() and len(text) <= 20 else 0
+
+
 @frozen
 class Cursor:
     """The state of a blocking query between two requests: its index and failures."""
@@ -42,8 +48,7 @@ class Cursor:
         An index that goes backwards resets to 0 (the server lost its state); one
         below 1 would never block.
         """
-        # Consul's indexes have at most 20 digits; int() raises at some thousands.
-        number = int(index) if index and index.isdecimal() and len(index) <= 20 else 0
+        number = index_of(index)
         if number < 1:
             return Cursor(blind=True)
         return Cursor(index=number if number >= self.index else 0)

@@ -40,7 +40,7 @@ BODY_LIMIT = 64 * 1024 * 1024
 KEYS_LIMIT = 48 * 1024 * 1024
 
 #: Parameters without a value.
-_FLAGS = ("stale", "recurse")
+_FLAGS = ("stale", "consistent", "recurse")
 
 #: The longest page of the catalog, in bytes, which only serves a hint: some thousands
 #: of services with many tags, parsed within some 20 ms.
@@ -111,6 +111,9 @@ class ConsulClient:
     ) -> Deferred[Reply]:
         """Query the instances of a service; block past `index` unless it is 0.
 
+        Without `stale` the answer is consistent: no server gives one that is older, nor
+        one that has just started and knows a part only.
+
         The Deferred fails with `UnusableAnswer` for anything but a complete 200, with
         the errors of treq and Twisted without an answer, and with `TimeoutError`
         after `deadline` seconds.  Cancelling it closes the connection.
@@ -118,13 +121,15 @@ class ConsulClient:
         asked = Deferred.fromCoroutine(self._ask(query, index, address, stale))
         return asked.addTimeout(deadline(self._wait), self._clock, _too_late)
 
-    def ask_keys(self, prefix: str, index: int, address: int) -> Deferred[Reply]:
+    def ask_keys(
+        self, prefix: str, index: int, address: int, *, stale: bool = True
+    ) -> Deferred[Reply]:
         """Query the keys with a prefix; block past `index` unless it is 0.
 
-        If there are none the body is an empty list.  It fails as `ask` does, also for a
-        body longer than `KEYS_LIMIT`.
+        If there are none the body is an empty list.  `stale` is that of `ask`, and it
+        fails as `ask` does, also for a body longer than `KEYS_LIMIT`.
         """
-        asked = Deferred.fromCoroutine(self._ask_keys(prefix, index, address))
+        asked = Deferred.fromCoroutine(self._ask_keys(prefix, index, address, stale))
         return asked.addTimeout(deadline(self._wait), self._clock, _too_late)
 
     def close(self) -> Deferred[list[tuple[bool, None]]]:
@@ -164,14 +169,15 @@ class ConsulClient:
     ) -> Reply:
         params = {"dc": query.datacenter}
         params |= {"filter": query.filter, "near": query.near}
-        if stale:
-            params["stale"] = ""
+        params[_mode(stale)] = ""
         params |= self._blocking(index)
         path = f"/v1/health/service/{quote(query.service, safe='')}"
         return await self._get(address, path, params, BODY_LIMIT)
 
-    async def _ask_keys(self, prefix: str, index: int, address: int) -> Reply:
-        params = {"recurse": "", "stale": "", **self._blocking(index)}
+    async def _ask_keys(
+        self, prefix: str, index: int, address: int, stale: bool
+    ) -> Reply:
+        params = {"recurse": "", _mode(stale): "", **self._blocking(index)}
         path = f"/v1/kv/{quote(prefix)}"
         return await self._get(address, path, params, KEYS_LIMIT, or_none=True)
 
@@ -255,6 +261,11 @@ class ConsulClient:
             int(contact) / 1000 if known else 0.0,
             _header(response, "X-Consul-Results-Filtered-By-ACLs") == "true",
         )
+
+
+def _mode(stale: bool) -> str:
+    """https://developer.hashicorp.com/consul/api-docs/features/consistency"""
+    return "stale" if stale else "consistent"
 
 
 def consul_client(

@@ -105,6 +105,9 @@ class KeyWatch(Service):
 
     async def _ask(self, client: ConsulClient, index: int, address: int) -> str | None:
         reply = await client.ask_keys(self.prefix, index, address)
+        if self._loop.is_behind(reply.index):
+            self._loop.count()
+            reply = await client.ask_keys(self.prefix, 0, address, stale=False)
         reader = reading(reply.body, self.prefix)
         while True:
             until = self._clock.seconds() + SLICE

@@ -13,7 +13,7 @@ from twisted.web.client import (
     ResponseNeverReceived,
 )
 
-from lbconsul.consul.blocking_query import Cursor
+from lbconsul.consul.blocking_query import Cursor, index_of
 from lbconsul.consul.client import ConsulClient
 from lbconsul.errors import UnusableAnswer
 from lbconsul.net.rate_limit import TokenBucket
@@ -66,6 +66,8 @@ class QueryLoop:
     #: The number of the client's address for the next query.
     address: int = 0
     _bucket: TokenBucket = Factory(lambda: TokenBucket(RATE, BURST))
+    #: The index of the last answer; an error leaves it.
+    _last: int = 0
     #: The kinds of failure in this streak.
     _kinds: set[type[Exception]] = Factory(set)
     #: Whether a query that a connection's end leaves without an answer is repeated at
@@ -94,7 +96,8 @@ class QueryLoop:
         """Ask this client from now on; a query in progress is repeated with it."""
         self.client = client
         # Another Consul has other indexes.
-        self.address, self.cursor, self._may_repeat = 0, Cursor(), True
+        self.address, self.cursor, self._last = 0, Cursor(), 0
+        self._may_repeat = True
         self._kinds.clear()
         if self._is_running:
             self._asking.cancel()
@@ -102,6 +105,14 @@ class QueryLoop:
     def is_current(self, client: ConsulClient) -> bool:
         """Whether an answer or an error of this client is of use."""
         return self._is_running and client is self.client
+
+    def is_behind(self, index: str | None) -> bool:
+        """Whether an answer's index is lower than that of the answer before.
+
+        The server has lost its state, lags behind another one, or has just started and
+        not replayed all of its log, in which case the answer is a part of the truth.
+        """
+        return index_of(index) < self._last
 
     def count(self) -> None:
         """A query is asked out of turn: it counts towards the rate."""
@@ -144,6 +155,7 @@ class QueryLoop:
         failures = self.cursor.failures
         self._may_repeat = True
         self._kinds.clear()
+        self._last = index_of(index)
         self.cursor = self.cursor.answered(index)
         self._on_success(failures)
 

@@ -161,10 +161,16 @@ class Watch(Service):
     async def _ask(self, client: ConsulClient, index: int, address: int) -> str | None:
         """Query Consul and apply the answer; return its index.
 
+        An answer whose index is lower than before may be a part of the truth: a
+        consistent query follows, whose answer is applied instead.
+
         If the server's last contact with the leader is older than `MAX_LAST_CONTACT`,
         one consistent query follows.
         """
         reply = await client.ask(self.query, index, address)
+        if self._loop.is_behind(reply.index):
+            self._loop.count()
+            reply = await client.ask(self.query, 0, address, stale=False)
         await self._accept(reply)
         if reply.last_contact <= MAX_LAST_CONTACT:
             self._old = False

@@ -7,11 +7,13 @@ from functools import partial
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import capturedLogs, formatEvent
 
 from lbconsul.config.consul import ConsulConfig
-from lbconsul.consul.client import consul_client
+from lbconsul.consul.client import ConsulClient, Reply, consul_client
 from lbconsul.consul.key_watch import KeyValue, KeyWatch, reading
 from lbconsul.errors import UnusableAnswer
 from lbconsul.steps import finish
@@ -165,3 +167,49 @@ def test_a_consul_that_goes_and_comes(consul_binary: str) -> None:
     said = [formatEvent(each) for each in events]
     assert any("the last answer stays in use" in each for each in said)
     assert any("consul:certs: Consul answers again, after" in each for each in said)
+
+
+class Behind(ConsulClient):
+    """Answers with these indexes and keys; without keys it fails."""
+
+    def __init__(self, *replies: tuple[str, list[object] | None]) -> None:
+        self.replies = list(replies)
+        self.asked: list[bool] = []
+
+    @property
+    def addresses(self) -> int:
+        return 1
+
+    def where(self, address: int) -> str:
+        return "http://consul"
+
+    def ask_keys(
+        self, prefix: str, index: int, address: int, *, stale: bool = True
+    ) -> Deferred[Reply]:
+        if not self.replies:
+            return Deferred()
+        self.asked.append(stale)
+        number, keys = self.replies.pop(0)
+        if keys is None:
+            return fail(UnusableAnswer("500: No cluster leader"))
+        return succeed(Reply(json.dumps(keys).encode(), number))
+
+
+def test_a_server_that_has_just_started() -> None:
+    """
+    It answers before it has replayed all of its log: no key is missing meanwhile.
+    """
+    all_keys: list[object] = [entry("certs/a"), entry("certs/b")]
+    client = Behind(
+        ("9", all_keys), ("4", all_keys[:1]), ("", None), ("4", []), ("9", all_keys)
+    )
+    heard: list[int] = []
+    clock = Clock()
+    watch = KeyWatch(
+        clock, client, lambda: 0.5, "certs", lambda _, found: heard.append(len(found))
+    )
+    watch.startService()
+    clock.pump([0.5] * 20)
+    assert client.asked == [True, True, False, True, False]
+    assert heard == [2]
+    watch.stopService()

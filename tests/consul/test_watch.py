@@ -197,14 +197,37 @@ class QuestionTests(WatchCase):
 
     def test_an_index_that_goes_backwards(self) -> None:
         """
-        A Consul that lost its state counts from the start; the watch starts over, too.
+        A Consul that lost its state counts from the start; the watch starts over, too,
+        once a consistent answer says so.
         """
         self.start()
         self.answer(1, index="42")
-        self.answer(1, index="41")
-        self.assertEqual(self.asked.index, 0)
-        self.answer(1, index="41")
-        self.assertEqual(self.asked.index, 41)
+        self.answer(2, index="41")
+        self.assertEqual(self.ids(), ["web-1"])
+        self.assertEqual((self.asked.index, self.asked.stale), (0, False))
+        self.answer(3, index="41")
+        self.assertEqual(self.ids(), ["web-3"])
+        self.assertEqual((self.asked.index, self.asked.stale), (0, True))
+        self.answer(3, index="41")
+        self.assertEqual((self.asked.index, self.asked.stale), (41, True))
+
+    def test_a_server_that_has_just_started(self) -> None:
+        """
+        It answers before it has replayed all of its log: after an outage, too, such an
+        answer takes no upstream away, and what fails then leaves all as it was.
+        """
+        self.start()
+        self.answer(1, index="42")
+        self.fail_with(ConnectionRefusedError())
+        self.pause()
+        self.answer(index="7")
+        self.assertFalse(self.asked.stale)
+        self.fail_with(UnusableAnswer("500: No cluster leader"))
+        self.assertEqual(self.ids(), ["web-1"])
+        self.pause()
+        self.assertTrue(self.asked.stale)
+        self.answer(1, index="42")
+        self.assertEqual((self.asked.index, self.asked.stale), (42, True))
 
     def test_an_index_one_cannot_wait_on(self) -> None:
         """
