@@ -63,6 +63,7 @@ class Browser:
         logs = {"browser": "ALL", "performance": "ALL"}
         options.set_capability("goog:loggingPrefs", logs)
         self.driver = Chrome(options=options, service=Service(self._programs[1]))
+        self.driver.set_script_timeout(PATIENCE)
         return self
 
     def __exit__(

@@ -108,6 +108,8 @@ def refuses(port: int) -> bool:
     """Whether the port refuses connections."""
     try:
         connect(port).close()
+    except ConnectionResetError:
+        return False  # it was closed just then
     except ConnectionRefusedError:
         return True
     return False

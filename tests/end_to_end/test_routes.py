@@ -78,7 +78,10 @@ class Routed:
     def write(self, routes: dict[str, str], default: str = "") -> None:
         """Say where each name leads, and all others."""
         rest = self.services[default] if default else "-"
-        lines = [f"[[map]]\nlisten={self.port}\nservice='{rest}'\nmode='sni'"]
+        # A client of a service that is new waits so long for Consul's first answer.
+        patient = "connect-timeout='1m'"
+        mapping = f"listen={self.port}\nservice='{rest}'\nmode='sni'\n{patient}"
+        lines = [f"[[map]]\n{mapping}"]
         lines += [
             f"[[map.route]]\nmatch='{name}'\nservice='{self.services[there]}'"
             for name, there in routes.items()

@@ -6,6 +6,8 @@ from email.message import Message
 from http.client import HTTPConnection
 from typing import Any
 
+from tests.support.waiting import PATIENCE
+
 Answer = tuple[int, Message, Any]
 
 
@@ -15,7 +17,7 @@ def ask(
     path: str,
     body: object = None,
     headers: Mapping[str, str] | None = None,
-    timeout: float = 15.0,
+    timeout: float = PATIENCE,
 ) -> Answer:
     """Status, headers and body of one answer: parsed if it is JSON, else text.
 
