@@ -84,7 +84,7 @@ ROOMS: dict[str, Room] = {
     "proxy": room(
         COMMON + "balance extensions http limits net process.files"
         " process.reactor_lag stats tls",
-        pure="answer_reasons retry",
+        pure="answer_reasons retry slow_upstreams",
     ),
     "workers": room(
         COMMON + "balance extensions http.htpasswd limits logs net process proxy stats"

@@ -151,10 +151,16 @@ class Outliers:
         self._enqueue(upstream, record)
         return self.ejection(upstream)
 
-    def eject_manually(self, upstream: Upstream) -> Ejection:
-        """Eject an upstream on an operator's order."""
-        upstream.record = upstream.record or OutlierRecord()
-        upstream.record.by_hand = True
+    def eject_unasked(
+        self, upstream: Upstream, slow: str = "", times: int = 0
+    ) -> Ejection:
+        """Eject an upstream that did not fail: on an operator's order.
+
+        Or since it is `slow`, for which it was ejected so many `times` in a row.
+        """
+        record = upstream.record = upstream.record or OutlierRecord()
+        record.by_hand, record.slow = not slow, slow
+        record.ejections = max(record.ejections, times)
         return self.eject(upstream)
 
     def ejection(self, upstream: Upstream) -> Ejection:

@@ -312,8 +312,11 @@ class Pool:
                 self._outliers.hasten()
             self._trust(upstream, "a connection succeeded")
 
-    def eject(self, identity: Identity) -> str | None:
+    def eject(self, identity: Identity, slow: str = "", times: int = 0) -> str | None:
         """Eject an instance as if it had failed, on an operator's order.
+
+        Or since it is `slow`, which says how slow; it was ejected for that so many
+        `times` in a row.
 
         Empty if it is ejected now, else why it cannot be; None if it is no member.
         """
@@ -332,7 +335,8 @@ class Pool:
                 f"{serving} of {count} upstreams serve; at most half may be ejected"
                 " where a mapping has no other pool that serves"
             )
-        self._ejected(upstream, self._outliers.eject_manually(upstream))
+        ejection = self._outliers.eject_unasked(upstream, slow, times)
+        self._ejected(upstream, ejection)
         return ""
 
     def _ejected(self, upstream: Upstream, ejection: Ejection) -> None:

@@ -90,6 +90,8 @@ class OutlierConfig:
     #: This many consecutive requests that are answered with a server error, or not in
     #: time, eject; 0: none do.
     errors: int = 0
+    #: The rule by which slow ones are ejected, which is applied elsewhere; empty: none.
+    slow: str = ""
     #: Whether the mapping has other pools: then all upstreams of this one may be
     #: ejected while another pool is usable.
     whole: bool = False

@@ -72,6 +72,8 @@ class OutlierRecord:
     until: float = 0.0
     #: Whether an operator ejected it.
     by_hand: bool = False
+    #: How slow it is, if it was ejected for that.
+    slow: str = ""
     #: The one connection that probes the upstream, while it is under way.
     probe: "Lease | None" = None
     #: Consecutive probes that proved nothing.
@@ -87,6 +89,7 @@ class OutlierRecord:
     def why(self) -> str:
         """The reason for an ejection, as text for the operator."""
         said = ["by hand"] if self.by_hand else []
+        said += [self.slow] if self.slow else []
         said += [f"{self.refused} consecutive connect failures"] if self.refused else []
         said += (
             [f"{self.early_closes} consecutive early closes"]

@@ -9,6 +9,7 @@ from attrs import evolve
 from lbconsul.config import address_values, values
 from lbconsul.config.affinity_options import HASH_OPTIONS
 from lbconsul.config.http_options import HTTP_OPTIONS
+from lbconsul.config.latency import slow_rule
 from lbconsul.config.limit_options import LIMIT_OPTIONS
 from lbconsul.config.model import Mapping
 from lbconsul.config.option import Option, table
@@ -106,6 +107,14 @@ MAPPING_OPTIONS = table(
         "whether a connection that the upstream closes within 1 s without sending a"
         " byte counts as half a failure: on or off [on]",
         field="ejection.on_early_close",
+    ),
+    Option(
+        "eject-latency",
+        slow_rule,
+        "eject an upstream of whose answers (or connects, in TCP mode) such a share"
+        " takes so long, and longer than its peers': p99>2s, or with how many times"
+        " longer, and of how many, p99>2s;factor=3;samples=50; or off [off]",
+        field="ejection.slow",
     ),
     Option(
         "shrink-guard",

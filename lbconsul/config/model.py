@@ -9,6 +9,7 @@ from lbconsul.config.affinity import Affinity
 from lbconsul.config.compression import Compression
 from lbconsul.config.consul import ConsulConfig
 from lbconsul.config.http import HTTP
+from lbconsul.config.latency import SlowRule
 from lbconsul.config.listen import Listen, TCPListen, UnixListen
 from lbconsul.config.rate_limit import RateLimit
 from lbconsul.config.register import Register
@@ -96,6 +97,8 @@ class Ejection:
     base_time: float = 10.0
     #: Whether an early close by the upstream counts as half a failure.
     on_early_close: bool = True
+    #: When one is ejected that is much slower than its peers; None: never.
+    slow: SlowRule | None = None
 
 
 @frozen

@@ -105,6 +105,8 @@ def _text(name: str, value: Any) -> str:
         return f"{size_text(value)}/s" if value else "off"
     if name == "compress" and not value:
         return "off"
+    if name == "eject-latency":
+        return str(value or "off")
     if name == "basic-auth":
         return value or "off"
     if name == "upstream-host":

@@ -31,6 +31,7 @@ from lbconsul.proxy.handshake_queue import HandshakeQueue
 from lbconsul.proxy.handshake_settings import HandshakeSettings, TLSAcceptor
 from lbconsul.proxy.hash_keys import hash_by, key_of_peer
 from lbconsul.proxy.idle_connections import IdleStores
+from lbconsul.proxy.latency_watch import LatencyWatch
 from lbconsul.proxy.relay import Relay, RelaySettings
 from lbconsul.proxy.route_table import RouteTable
 from lbconsul.proxy.upstream_handshake import UpstreamHandshake
@@ -148,6 +149,8 @@ class MappingProxy:
     #: Whether connections have limits beyond those of their relays.
     limits_sessions: bool = field(init=False)
     _drain_manager: DrainManager = field(init=False)
+    #: Ejects slow upstreams; None: the mapping does not want that, or gets no clients.
+    _latency_watch: LatencyWatch | None = field(init=False, default=None)
     #: Since when the mapping drains, and the termination of connections that it closes.
     _draining_since: float | None = None
     _overdue: Termination = Termination.SOFT_STOP
@@ -199,6 +202,13 @@ class MappingProxy:
         )
         self._drain_manager = DrainManager(self._failover, mapping, clock.seconds)
         self._make_sweepers()
+        if mapping.ejection.slow is not None:
+            self._latency_watch = LatencyWatch(
+                mapping.ejection.slow,
+                self._failover,
+                self.stats,
+                mapping.mode == "http",
+            )
         if mapping.mode == "http":
             from lbconsul.proxy.http_settings import HTTPSettings
             from lbconsul.proxy.request_log import RequestLog
@@ -386,16 +396,21 @@ class MappingProxy:
         late = self.session_sweeper.interval
         return shortest + self._chance() * max(0, latitude - late)
 
-    def tick(self) -> Iterable[None]:
+    def tick(self) -> Iterable[object]:
         """Close what is due, step by step; `Periodic` calls it each `EVERY` seconds."""
         if self.http is not None:
             self.http.plans.clear()
         if self.limits is not None and self.limits.shedder is not None:
             self.limits.shedder.measured(self._lag())
         is_draining = self._draining_since is not None
+        steps: Iterable[object] = ()
         if self.sessions and (is_draining or self._drain_manager.is_due):
-            return self._end_due()
-        return ()
+            steps = self._end_due()
+        if self._latency_watch is not None:
+            now = self.clock.seconds()
+            if self._latency_watch.is_due(now):
+                steps = chain(steps, self._latency_watch.looking(now))
+        return steps
 
     def _end_due(self) -> Iterator[None]:
         if self._draining_since is not None:
@@ -408,6 +423,7 @@ class MappingProxy:
 
     def retire(self) -> None:
         """Note that it gets no new clients; kept-alive ones are to connect again."""
+        self._latency_watch = None
         if self.http is not None:
             self.http.is_draining = True
 

@@ -89,6 +89,7 @@ def _selection(mapping: Mapping, query: ServiceQuery) -> PoolSpec:
         first,
         early_close=early_close,
         errors=mapping.http.eject_5xx,
+        slow=str(mapping.ejection.slow or ""),
     )
     if patience.longest < first:
         patience = evolve(patience, longest=first)

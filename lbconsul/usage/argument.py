@@ -30,6 +30,7 @@ _VALUES = {
     "compress-types": "TYPES",
     "consul-wait": "TIME",
     "dc": "DATACENTERS",
+    "eject-latency": "RULE",
     "error-page": "STATUS:/PATH",
     "filter": "EXPRESSION",
     "health": "STATUSES",

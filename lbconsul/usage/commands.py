@@ -97,8 +97,8 @@ SERVING = (
     _group(
         "Failures and drains",
         "connect-timeout", "attempts", "eject-after", "eject-base-time",
-        "eject-on-early-close", "shrink-guard", "shrink-hold", "drain-timeout",
-        "close-on-critical",
+        "eject-latency", "eject-on-early-close", "shrink-guard", "shrink-hold",
+        "drain-timeout", "close-on-critical",
     ),
     _group(
         "Clients",

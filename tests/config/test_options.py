@@ -119,7 +119,7 @@ def test_defaults_are_told_at_all() -> None:
         "policy", "health", "node-checks", "connect-timeout", "attempts",
         "hash-balance-factor",
         "idle-timeout", "half-close-timeout", "max-connections", "unix-mode", "verify",
-        "connection-log", "workers", "eject-after", "eject-base-time",
+        "connection-log", "workers", "eject-latency", "eject-after", "eject-base-time",
         "eject-on-early-close",
         "failback-after", "shrink-guard", "shrink-hold", "when-empty", "slow-start",
         "max-connections-per-upstream", "queue-length", "drain-timeout",

@@ -72,6 +72,7 @@ def _texts() -> Iterable[tuple[str, str]]:
         "connect-timeout": ["1ms", "1234567s", "0.1s"],
         "attempts": ["1", "100"],
         "eject-after": ["0", "7"],
+        "eject-latency": ["off", "p99>2s", "p50>250ms;factor=2.5;samples=10"],
         "eject-on-early-close": ["off"],
         "shrink-guard": ["off", "99%"],
         "when-empty": ["close", "wait=2m", "fallback=sorry", "fallback=h:80"],
