@@ -1,9 +1,10 @@
 """Shared memory in which each process has a row to count connections in.
 
 A row has a cell for each slot, and a journal: a number that grows by one with each
-change, and a ring of the slots changed last.  A process writes only to its own row, so
+change, and a ring of the slots changed last.  For the credits of splits each slot has a
+cell for each row.  A process writes only to its own row, so
 no lock is needed.  The master clears the row of a worker that died, and then raises the
-generation.
+generation; credits stay, for only their sums over all rows mean something.
 """
 
 import fcntl
@@ -24,6 +25,9 @@ SLOTS = 65536
 #: How many changes a reader may be behind before it must read all slots again.
 RING = 4096
 
+#: How many parts of splits can have credits at the same time: 8 bytes for each row.
+CREDITS = 16384
+
 #: Room for the generation and the journals' numbers (8 bytes each), the sums of the
 #: rows (4 bytes each) and the serving flags (1 byte each).
 _HEAD = 4096
@@ -41,7 +45,8 @@ class Table:
     Each value is aligned and no longer than a machine word, so it is stored and loaded
     whole.  `heads` are the generation and then each row's journal number; `sums` are
     what each row counts in all, slot or none; `serving` is 1 for each row whose process
-    accepts clients.
+    accepts clients.  `credits` has the cells of a slot side by side, in the order of
+    the rows.
     """
 
     descriptor: int
@@ -54,6 +59,7 @@ class Table:
     #: For rates, and for requests under way: the memory, and the views that use it.
     rates: RateTable = field(init=False)
     requests: SharedRequestCounts = field(init=False)
+    credits: memoryview = field(init=False)
     _memory: mmap = field(init=False)
     _heads_end: int = field(init=False)
 
@@ -73,7 +79,8 @@ class Table:
         sums_end = self._heads_end + 4 * self.rows
         self.sums = view[self._heads_end : sums_end].cast("I")
         self.serving = view[sums_end : sums_end + self.rows].cast("B")
-        limits = _HEAD + self.rows * _ROW
+        credits, limits = _HEAD + self.rows * _ROW, _limits(self.rows)
+        self.credits = view[credits:limits].cast("Q")
         self.rates = RateTable(view[limits : limits + SIZE])
         self.requests = SharedRequestCounts(view[limits + SIZE :], self.rows)
         starts = [_HEAD + row * _ROW for row in range(self.rows)]
@@ -111,7 +118,7 @@ class Table:
 
     def close(self) -> None:
         """Unmap the memory from this process."""
-        heads = (self.heads, self.sums, self.serving)
+        heads = (self.heads, self.sums, self.serving, self.credits)
         for view in (*heads, *self.cells, *self.rings):
             view.release()
         self.rates.close()
@@ -121,7 +128,12 @@ class Table:
 
 
 def _size(rows: int) -> int:
-    return _HEAD + rows * _ROW + SIZE + SharedRequestCounts.size(rows)
+    return _limits(rows) + SIZE + SharedRequestCounts.size(rows)
+
+
+def _limits(rows: int) -> int:
+    """Where what limits clients begins."""
+    return _HEAD + rows * (_ROW + 8 * CREDITS)
 
 
 def _unnamed_file(size: int) -> int:
