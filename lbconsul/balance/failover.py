@@ -64,6 +64,13 @@ class Failover:
             yield from (pool for pool in pools if pool.has_suspects)
         yield from (pool for pool in self._by_preference() if pool.candidates)
 
+    @property
+    def takes_share(self) -> bool:
+        """Whether any pool but the fallback has something for connections."""
+        if self._only is not None:
+            return self._only.takes_share
+        return any(pool.takes_share for pool in self.pools)
+
     def has_other_than(self, pool: Pool) -> bool:
         """Whether connections have a usable pool other than `pool`."""
         return any(each.is_usable for each in self.all if each is not pool)

@@ -189,6 +189,11 @@ class Outliers:
             return upstream
         return None
 
+    @property
+    def may_probe(self) -> bool:
+        """Whether a probe of an ejected upstream is probably due: `due` says which."""
+        return bool(self._queue) and self._queue[0][0] <= self._seconds()
+
     def begin(self, lease: Lease) -> None:
         """Make a new connection to an ejected upstream its probe, if one is due."""
         record = self._ejected[lease.upstream]

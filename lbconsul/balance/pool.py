@@ -92,6 +92,14 @@ class Pool:
         return len(self._members.candidates) > len(self._outliers.ejected)
 
     @property
+    def takes_share(self) -> bool:
+        """Whether it gets its share of connections beside other pools.
+
+        It does if it is usable, or if one of them is to probe an ejected upstream.
+        """
+        return self.is_usable or self._outliers.may_probe
+
+    @property
     def has_suspects(self) -> bool:
         """Whether any upstream is suspect."""
         return bool(self._shrink_guard)

@@ -116,6 +116,19 @@ class Split(Generic[T]):
             self._credits.add(each, share - WHOLE if each == number else share)
         return self.parts[number]
 
+    def at(self, point: float, otherwise: float) -> T | None:
+        """The part at this point between 0 and 1, of which each has its share.
+
+        One point always has the same part while the weights are the same, and a part
+        that grows at the cost of the first keeps all its points.  If its part is not
+        usable, `otherwise`, another point, decides among those that are.
+        """
+        weighted = list(zip(self.parts, self._weights, strict=True))
+        found = _at(point, weighted)
+        if found is None or found.is_usable:
+            return found
+        return _at(otherwise, [each for each in weighted if each[0].is_usable])
+
     def _next(self, shares: list[tuple[int, int]]) -> int:
         """The number of the part that is next."""
         credits, least = self._credits.totals(), WHOLE // (2 * len(shares) - 2)
@@ -149,3 +162,15 @@ class Split(Generic[T]):
             number, share = shares[heaviest]
             shares[heaviest] = number, share + left
         return shares
+
+
+def _at(point: float, weighted: list[tuple[T, float]]) -> T | None:
+    left = point * sum(weight for _, weight in weighted)
+    found = None
+    for part, weight in weighted:
+        if weight > 0:
+            found = part
+            if left < weight:
+                break
+            left -= weight
+    return found

@@ -15,6 +15,7 @@ from lbconsul.config.model import Mapping
 from lbconsul.config.option import Option, table
 from lbconsul.config.register_options import REGISTER_OPTIONS
 from lbconsul.config.rewriting_options import REWRITING_OPTIONS
+from lbconsul.config.split_options import SPLIT_OPTIONS
 from lbconsul.config.tls_options import TLS_OPTIONS
 
 #: The policies' names; `lbconsul.balance.policy` has a class for each.
@@ -26,6 +27,7 @@ MODES = ("http", "sni", "tcp")
 #: Options of a mapping; set for the gateway, they are the defaults of all mappings.
 MAPPING_OPTIONS = table(
     Option("tag", values.printable, "only instances that carry this tag"),
+    *SPLIT_OPTIONS,
     Option(
         "filter",
         values.printable,

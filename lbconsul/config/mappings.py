@@ -16,6 +16,8 @@ from lbconsul.config.mapping_options import (
 )
 from lbconsul.config.model import Mapping
 from lbconsul.config.sources import RawMapping, Source, SourcedText
+from lbconsul.config.split import Sticky
+from lbconsul.config.splits import with_parts
 from lbconsul.config.values import service as service_name
 from lbconsul.text import listed
 
@@ -155,7 +157,7 @@ def _with_routes(
     for route, row in theirs:
         conflicts.refuse_idle_options(route, [row])
     return [
-        (raw.said, validate.validated(raw, row))
+        (raw.said, with_parts(raw, validate.validated(raw, row)))
         for raw, row in ((each, mapping), *theirs)
     ]
 
@@ -178,6 +180,8 @@ def _route(each: RawMapping, pattern: str, mapping: Mapping) -> Mapping:
         allow=(),
         deny=(),
         limits=limits,
+        split=(),  # its parts may be of the mapping's service alone
+        split_sticky=Sticky(),
     )
     row = with_options(inherited, _values(route_texts.without_conditions(each)))
     if "rate-limit" in each.options:  # it counts by itself

@@ -14,7 +14,7 @@ from lbconsul.config.listen import Listen, TCPListen, UnixListen
 from lbconsul.config.rate_limit import RateLimit
 from lbconsul.config.register import Register
 from lbconsul.config.rewriting import Rewriting
-from lbconsul.config.split import Selection
+from lbconsul.config.split import Part, Selection, Share, Sticky
 from lbconsul.errors import ConfigError
 from lbconsul.text import decimal, quoted
 
@@ -181,6 +181,9 @@ class Mapping:
     #: Of the instances with the tag; None: all of them.  Rows of one service with
     #: other selections are other pools of one watch.
     selection: Selection | None = None
+    #: What other instances get of its clients or requests; the service gets the rest.
+    split: tuple[Share, ...] = ()
+    split_sticky: Sticky = Sticky()
     filter: str = ""
     #: The datacenters by priority: the first that has an instance is used.  Empty: the
     #: agent's own.
@@ -231,13 +234,22 @@ class Mapping:
     #: Where a part of the clients goes; the service gets the others.  Each route has
     #: the same address, and options of its own.
     routes: tuple["Mapping", ...] = ()
+    #: Which part of a split this is; None: it is none.
+    part: Part | None = None
+    #: Its parts but the rest, if it has a `split`: rows of their own.
+    parts: tuple["Mapping", ...] = ()
 
     def __str__(self) -> str:
-        service = quoted(self.service) if self.service else "-"
+        named = self.service
+        if self.part is not None and self.part.name:
+            named = self.part.service
+        service = quoted(named) if named else "-"
         pattern, _, conditions = self.route.partition(" ")
         shown = f"{pattern}={service}" if pattern else service
         if conditions:
             shown += f",{conditions}"
+        if self.part is not None and self.part.name:
+            shown += f",{self.part.name}"
         if self.listen is None:
             return shown
         if isinstance(self.listen, TCPListen) and self.listen.host == "0.0.0.0":
@@ -247,21 +259,30 @@ class Mapping:
     @property
     def place(self) -> Place:
         """What it keeps while its options change."""
-        return self.listen or self.service, self.route
+        of = self.service if self.part is None else self.part.service or self.service
+        return self.listen or of, self.key
+
+    @property
+    def key(self) -> str:
+        """What tells it from the other rows of its address; empty: it is the first."""
+        if self.part is None or not self.part.name:
+            return self.route
+        return f"{self.route}\n{self.part.name}"
 
     @property
     def rows(self) -> tuple["Mapping", ...]:
         """What is balanced, counted and shown by itself: the mapping, then each route.
 
-        The first is the mapping without its routes.
+        Each is without its parts, which follow it; the first is without its routes.
         """
-        if not self.routes:
+        if not (self.routes or self.parts):
             return (self,)
-        return (evolve(self, routes=()), *self.routes)
+        own = evolve(self, routes=(), parts=())
+        return (own, *self.parts, *(row for each in self.routes for row in each.rows))
 
 
 def rows(mappings: Iterable[Mapping]) -> Iterator[Mapping]:
-    """The rows of all these mappings: each mapping, followed by its routes."""
+    """The rows of all these mappings: each mapping, its parts, and its routes."""
     for each in mappings:
         yield from each.rows
 

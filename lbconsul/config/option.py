@@ -7,7 +7,9 @@ from typing import Any
 from attrs import frozen
 
 #: Options whose value is a list with ``|`` between its items.
-BARRED = frozenset({"compress", "dc", "hooks", "register-meta", "register-tags"})
+BARRED = frozenset(
+    {"compress", "dc", "hooks", "register-meta", "register-tags", "split"}
+)
 
 
 @frozen

@@ -1,6 +1,8 @@
-"""A part of a service's instances."""
+"""Parts of a service's instances, and how clients are split among parts."""
 
 from attrs import frozen
+
+from lbconsul.text import decimal, quoted
 
 
 @frozen
@@ -15,7 +17,9 @@ class Trait:
     is_exact: bool = False
 
     def __str__(self) -> str:
-        return f"meta={self.key}:{self.value}" if self.key else f"tag={self.tag}"
+        if self.key:
+            return f"meta={self.key}:{_shown(self.value)}"
+        return f"tag={_shown(self.tag)}"
 
 
 @frozen
@@ -29,3 +33,60 @@ class Selection:
     lacking: tuple[Trait, ...] = ()
     #: Addresses, ``host:port``, at which none of them is.
     not_at: tuple[str, ...] = ()
+
+
+@frozen
+class Share:
+    """A part of a split as the option has it: so much for what has a trait.
+
+    Or for all instances of another service.
+    """
+
+    percent: float
+    trait: Trait | None = None
+    service: str = ""
+
+    @property
+    def name(self) -> str:
+        """What tells it from the other parts, as the option has it."""
+        return f"service={_shown(self.service)}" if self.service else str(self.trait)
+
+    def __str__(self) -> str:
+        return f"{decimal(self.percent)}%:{self.name}"
+
+
+@frozen
+class Sticky:
+    """What keeps a client in its part: nothing, or its address."""
+
+    #: ``source``; empty: nothing does.
+    by: str = ""
+
+    def __str__(self) -> str:
+        return self.by or "off"
+
+
+@frozen
+class Part:
+    """What makes a row a part of a split.
+
+    The rest is a part, too: the one without a name.
+    """
+
+    name: str
+    #: How much of the clients or requests it gets, in proportion to the other parts.
+    weight: float
+    #: The text of the whole split: if it changes, all of its parts do.
+    split: str
+    #: Where a client goes whose part has no instance that accepts: to this service, and
+    #: this part of it, as the rest does.  Of the rest itself they are empty.
+    service: str = ""
+    selection: Selection | None = None
+
+
+def _shown(word: str) -> str:
+    shown = quoted(word)
+    if shown == word and ("|" in word or '"' in word):
+        escaped = word.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    return shown

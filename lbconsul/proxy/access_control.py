@@ -1,6 +1,7 @@
 """Access control: which clients a mapping serves, with how many connections each."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from attrs import Factory, define
 
@@ -103,3 +104,30 @@ class AccessControl:
             self._open[client] = count
         else:
             del self._open[client]
+
+
+class Admission(Protocol):
+    """What has admitted a client, and counts it."""
+
+    def release(self, peer: object) -> None:
+        """Stop counting one connection of an admitted client, which closed."""
+
+
+@define(eq=False)
+class AccessControls:
+    """Several that admitted the same client, each of which counts it."""
+
+    _each: tuple[AccessControl, ...]
+
+    def release(self, peer: object) -> None:
+        """Stop counting one connection of an admitted client, which closed."""
+        for control in self._each:
+            control.release(peer)
+
+
+def admitted_by(controls: Iterable[AccessControl | None]) -> Admission | None:
+    """All of those that there are, as one; None: there is none."""
+    found = [each for each in controls if each is not None]
+    if len(found) > 1:
+        return AccessControls(tuple(found))
+    return found[0] if found else None

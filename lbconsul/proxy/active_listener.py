@@ -1,7 +1,7 @@
 """One listening address that is served; its options may change at a reload."""
 
 import socket
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
 from attrs import Factory, define, field, frozen
@@ -15,6 +15,7 @@ from lbconsul.proxy.handler import handler_of
 from lbconsul.proxy.listener import Listener
 from lbconsul.proxy.mapping_proxy import MappingProxy, ProxyObserver
 from lbconsul.proxy.route_table import RouteTable, making_table
+from lbconsul.proxy.split import ProxySplit, joined
 from lbconsul.steps import Steps, finish
 
 
@@ -22,8 +23,8 @@ from lbconsul.steps import Steps, finish
 class Proxies:
     """The proxies of a mapping, and the table of those of its routes."""
 
-    #: By the patterns of routes; the mapping's own is the first, under the empty text.
-    by_route: dict[str, MappingProxy]
+    #: By the keys of rows; the mapping's own is the first, under the empty text.
+    by_key: dict[str, MappingProxy]
     table: RouteTable[MappingProxy]
 
 
@@ -46,6 +47,9 @@ class ActiveListenerOwner(Protocol):
     def proxy_for(self, mapping: Mapping, observer: ProxyObserver) -> MappingProxy:
         """Make the proxy that serves a mapping."""
 
+    def split_of(self, proxies: Sequence[MappingProxy]) -> ProxySplit[MappingProxy]:
+        """The split among proxies: that of the rest, then those of the parts."""
+
     def listener_for(
         self, active: "ActiveListener", source: ListeningSocket
     ) -> Listener:
@@ -59,8 +63,8 @@ class ActiveListenerOwner(Protocol):
 class ActiveListener:
     """A listening socket, and the proxies that serve its clients.
 
-    They are the mapping's and one for each of its routes.  When options change there
-    are new proxies; the `older` ones keep their connections.
+    They are the mapping's and one for each of its routes and parts.  When options
+    change there are new proxies; the `older` ones keep their connections.
     """
 
     source: ListeningSocket
@@ -69,7 +73,7 @@ class ActiveListener:
     _owner: ActiveListenerOwner
     #: The mapping's current proxy, which gets every client first.
     proxy: MappingProxy = field(init=False)
-    #: All current proxies, by route; the mapping's own is the first.
+    #: All current proxies, by the keys of rows; the mapping's own is the first.
     _current: dict[str, MappingProxy] = Factory(dict)
     older: list[MappingProxy] = Factory(list)
     #: The connection limit of the process, and the mapping's `max-connections`: the
@@ -89,7 +93,7 @@ class ActiveListener:
 
     def __attrs_post_init__(self) -> None:
         proxies = finish(self.making(self.mapping))
-        self._current = proxies.by_route
+        self._current = proxies.by_key
         self._turn_to(self.mapping, proxies.table)
 
     @property
@@ -99,11 +103,11 @@ class ActiveListener:
 
     def is_current(self, proxy: MappingProxy) -> bool:
         """Whether a proxy gets clients."""
-        return self._current.get(proxy.mapping.route) is proxy
+        return self._current.get(proxy.mapping.key) is proxy
 
     def has(self, row: Mapping) -> bool:
         """Whether this is the mapping or one of its routes, with its options."""
-        proxy = self._current.get(row.route)
+        proxy = self._current.get(row.key)
         return proxy is not None and proxy.mapping == row
 
     @property
@@ -158,18 +162,18 @@ class ActiveListener:
             kept.pop("", None)  # with routes it counts its clients otherwise
         proxies = dict[str, MappingProxy]()
         for row in mapping.rows:
-            proxy = kept.get(row.route)
+            proxy = kept.get(row.key)
             if proxy is None or proxy.mapping != row:
                 proxy = self._owner.proxy_for(row, self)
                 yield False
-            proxies[row.route] = proxy
-        _, *routes = proxies.values()
+            proxies[row.key] = proxy
+        _, *routes = joined(proxies.values(), self._owner)
         table = yield from making_table(mapping.mode, routes)
         return Proxies(proxies, table)
 
     def use(self, mapping: Mapping, proxies: Proxies) -> list[MappingProxy]:
         """Serve new clients by these proxies; returns those that get none now."""
-        before, self._current = self._current, proxies.by_route
+        before, self._current = self._current, proxies.by_key
         replaced = [each for each in before.values() if not self.is_current(each)]
         self._retire(replaced)
         self._turn_to(mapping, proxies.table)
@@ -196,20 +200,28 @@ class ActiveListener:
             # Its handshakes may be in progress, and HTTP clients send more requests.
             if each.has_routes and each.mapping.mode == mapping.mode:
                 each.route_by(table, self.proxy)
+            if each.split is not None and each.mapping.mode == mapping.mode:
+                self._renew_split(each)
         self.connection_limit = self.proxy.connection_limit
         self.max_connections = mapping.limits.connections
         # No call of ours stands between the listener and the handler.
         self.connected = handler_of(self.proxy)
 
+    def _renew_split(self, older: MappingProxy) -> None:
+        """Have an older proxy split its further requests as the current one does."""
+        newer = self._current.get(older.mapping.key)
+        if newer is not None:
+            older.split = newer.split or self._owner.split_of([newer])
+
     def drop_idle(self) -> list[MappingProxy]:
         """Forget older proxies that have no connection and get none; returns them."""
         # After `retire`, handshakes in progress still lead to routes.
         keeps_routes = not self._current and any(
-            each.is_in_use for each in self.older if not each.mapping.route
+            each.is_in_use for each in self.older if not each.is_routed
         )
         gone, older = list[MappingProxy](), list[MappingProxy]()
         for each in self.older:
-            stays = each.is_in_use or (keeps_routes and each.mapping.route)
+            stays = each.is_in_use or (keeps_routes and each.is_routed)
             (older if stays else gone).append(each)
         if gone:
             self.older = older

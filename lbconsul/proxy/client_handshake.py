@@ -9,6 +9,7 @@ from zope.interface import implementer
 
 from lbconsul.balance.upstream import Lease
 from lbconsul.net.sockets import BareSocket, reset_on_close
+from lbconsul.proxy.access_control import Admission, admitted_by
 from lbconsul.proxy.client_info import ClientInfo, with_tls
 from lbconsul.proxy.drain_manager import StartingSession
 from lbconsul.proxy.handshake_settings import HandshakeSettings, HandshakeState, Step
@@ -160,26 +161,32 @@ class ClientHandshake(HandshakeSteps):
 
     def _count(self, by: MappingProxy) -> None:
         """Count the client where it is served, if that was not known at its accept."""
-        if self._proxy.routes is not None:
+        if self._proxy.routes is not None or self._proxy.split is not None:
             by.stats.accepted += 1
 
     def _hand_over(self) -> None:
         """Make a session of the client, with the proxy for its server name."""
-        if self._proxy.routes is None:
-            self._begin_session(self._proxy)
+        own = self._proxy
+        if own.routes is None and own.split is None:
+            self._begin_session(own, None)
             return
-        proxy = self._proxy.route_for(self._asked_name())
+        proxy = own.route_for(None if own.routes is None else self._asked_name())
         if proxy is None:
             self._refuse_name()
             return
-        if proxy is not self._proxy and proxy.access_control is not None:
+        if proxy is not own and proxy.access_control is not None:
             refused = proxy.access_control.refuse(self.address)
             if refused is not None:
                 reset_on_close(self.stream)
                 self._turn_away(proxy, refused)
                 return
+        admitted: Admission | None = None if proxy is own else own.access_control
+        if proxy.split is not None and proxy.http is None:
+            whole, proxy = proxy, proxy.split.of_client(self.address)
+            if proxy is not whole:  # a part has no access control of its own
+                admitted = admitted_by({own.access_control, whole.access_control})
         self._count(proxy)
-        self._begin_session(proxy)
+        self._begin_session(proxy, admitted)
 
     def _refuse_name(self) -> None:
         """Close a client that no route takes; with ``mode=sni`` after an alert."""
@@ -189,8 +196,8 @@ class ClientHandshake(HandshakeSteps):
                 self.stream.send(_UNRECOGNIZED_NAME)
         self.end(Termination.NO_ROUTE)
 
-    def _begin_session(self, proxy: MappingProxy) -> None:
-        """Make a session with this proxy, the mapping's or a route's."""
+    def _begin_session(self, proxy: MappingProxy, admitted: Admission | None) -> None:
+        """Make a session with this proxy; `admitted` counts its client, too."""
         self._leave()
         own, is_routed = self._proxy, proxy is not self._proxy
         client, sock, info = self.tls or self.stream, self.stream, None
@@ -215,9 +222,9 @@ class ClientHandshake(HandshakeSteps):
             # Imported here: few mappings have hooks.
             from lbconsul.proxy.hooked_session import hooked
 
-            session = hooked(*known, own.access_control if is_routed else None)
-        elif is_routed and own.access_control is not None:
-            session = RoutedSession(*known, own.access_control)
+            session = hooked(*known, admitted)
+        elif admitted is not None:
+            session = RoutedSession(*known, admitted)
         else:
             session = PostHandshakeSession(*known)
         own.sessions.discard(self)
@@ -250,7 +257,7 @@ def begin_handshake(
 ) -> None:
     """Take over the non-blocking socket of a client of this mapping."""
     proxy.accepted += 1
-    if proxy.routes is None:
+    if proxy.routes is None and proxy.split is None:
         proxy.stats.accepted += 1
     now = proxy.clock.seconds()
     handshake = ClientHandshake(proxy, settings, client, address, now)

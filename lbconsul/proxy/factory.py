@@ -23,7 +23,7 @@ class ProxyFactory:
     """
 
     _proxy: MappingProxy
-    #: The proxies of the mapping's routes.
+    #: The proxies of the mapping's routes and parts.
     _routes: Collection[MappingProxy] = ()
 
     @property

@@ -18,6 +18,10 @@ def handler_of(proxy: MappingProxy) -> Callable[[BareSocket, object], None]:
     It is chosen once, so that a mapping without a handshake pays for no condition.
     """
     if proxy.handshaking is None:
+        if proxy.split is not None and proxy.http is None:
+            from lbconsul.proxy.split_handler import handle_in_parts
+
+            return partial(handle_in_parts, proxy)
         if proxy.hooks is not None:
             return partial(handle, proxy, session_type=_hooked_session_of(proxy))
         if proxy.http is not None:

@@ -93,10 +93,10 @@ class HandshakeSettings:
     def of(cls, mapping: Mapping, acceptor: TLSAcceptor | None = None) -> Self | None:
         """The settings for a mapping; None if its clients need no handshake.
 
-        A mapping with TLS needs an `acceptor`.  The clients of a route have had the
-        handshake of its mapping.
+        A mapping with TLS needs an `acceptor`.  The clients of a route or a part have
+        had the handshake of its mapping.
         """
-        if mapping.route:
+        if mapping.key:
             return None
         accept, steps = mapping.proxy_protocol.accept, [_ADMISSION]
         has_tls, is_sni = bool(mapping.tls.certificates), mapping.mode == "sni"

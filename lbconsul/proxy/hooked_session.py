@@ -6,7 +6,7 @@ from lbconsul.extensions.hook_values import Client, Connection
 from lbconsul.extensions.hooks import Visit
 from lbconsul.net.sockets import BareSocket, address_text, reset_on_close
 from lbconsul.net.stream import Stream
-from lbconsul.proxy.access_control import AccessControl
+from lbconsul.proxy.access_control import Admission
 from lbconsul.proxy.client_info import ClientInfo
 from lbconsul.proxy.dialer import DialAttempt
 from lbconsul.proxy.mapping_proxy import MappingProxy
@@ -147,7 +147,7 @@ def hooked(
     address: object,
     accepted_at: float,
     info: ClientInfo | None,
-    admitted_by: AccessControl | None,
+    admitted_by: Admission | None,
 ) -> PostHandshakeSession:
     """A session after a handshake; `admitted_by` counts the clients of a route, too."""
     known = proxy, client, sock, address, accepted_at, info

@@ -147,5 +147,5 @@ class Exchange(LoggedInRequest):
                 lease.end()
             if row.wait_queue.queues:
                 row.wait_queue.dispatch()
-        if row.mapping.route and row.observer.awaits_end:
+        if row.is_routed and row.observer.awaits_end:
             row.observer.on_ended(row)

@@ -170,7 +170,7 @@ class OrdinaryRequests(LimitedSide):
                 each.loaded(each)
         if row.wait_queue.queues:
             row.wait_queue.dispatch()
-        if row.observer.awaits_end and row.mapping.route:
+        if row.observer.awaits_end and row.is_routed:
             row.observer.on_ended(row)
         self.read_at = now
         if closes or (self.has_ended and not self._buffer):

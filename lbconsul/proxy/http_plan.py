@@ -3,7 +3,7 @@
 import os
 import re
 
-from attrs import define
+from attrs import define, evolve
 
 from lbconsul.balance.hash_key import HashKey
 from lbconsul.http.fields import Fields
@@ -16,6 +16,7 @@ from lbconsul.limits.row_limits import ClientLimits
 from lbconsul.net.sockets import BareSocket
 from lbconsul.proxy.client_info import ClientInfo
 from lbconsul.proxy.http_settings import REQUEST_ID, VIA, HTTPSettings
+from lbconsul.proxy.http_split import SplitPlans
 from lbconsul.proxy.mapping_proxy import MappingProxy
 from lbconsul.text import one_line
 
@@ -63,6 +64,9 @@ class Plan:
     location: bytes = b""
     #: What each request is asked about before it is served; None: there is no limit.
     limits: ClientLimits | None = None
+    #: The plans of the parts of the row, of which this is one: which of them the next
+    #: request gets is decided then.  None: the row has no parts.
+    split: "SplitPlans[Plan] | None" = None
 
     def variables(self, request_id: bytes) -> Variables:
         """What the header fields that are set can contain."""
@@ -182,7 +186,16 @@ class Planner:
             plan.is_idempotent = head.method in _IDEMPOTENT
             if settings.find_key is not None:
                 plan.key = settings.find_key(head, path, client)
+            if found.split is not None:
+                return SplitPlans(plan, found.split, self.of_part).next()
             self._pass_on(plan, settings)
+        return plan
+
+    def of_part(self, whole: Plan, part: MappingProxy) -> Plan:
+        """The plan of requests that a part of their row gets."""
+        assert part.http is not None
+        plan = evolve(whole, row=part, settings=part.http)
+        self._pass_on(plan, part.http)
         return plan
 
     def _pass_on(self, plan: Plan, settings: HTTPSettings) -> None:

@@ -52,6 +52,7 @@ class RequestReader(OrdinaryRequests):
                 or not data.startswith(plan.head.raw)
                 or self._buffer
                 or plan.settings.is_draining
+                or plan.split is not None
                 or not self._forward(
                     plan, data[len(plan.head.raw) :], self._proxy.clock.seconds()
                 )
@@ -102,6 +103,10 @@ class RequestReader(OrdinaryRequests):
                 plan = self._plan = self.planner.plan(head)
                 if not self._exchanges:
                     self._share(plan)
+            elif plan.split is not None:
+                plan = self._plan = plan.split.next()
+            if plan.split is not None and self.bound is not None:
+                plan = self._plan = plan.split.bound(self.bound.settings) or plan
             body: Part = b""
             at = len(head.raw)
             if (
@@ -145,7 +150,12 @@ class RequestReader(OrdinaryRequests):
     def _share(self, plan: Plan) -> None:
         """Let other connections from the same address have this plan, if they would."""
         address, plans = self.address, self.settings.plans
-        if plan.is_ordinary and self.info is None and isinstance(address, tuple):
+        if (
+            plan.is_ordinary
+            and plan.split is None
+            and self.info is None
+            and isinstance(address, tuple)
+        ):
             if len(plans) >= _MOST_PLANS:
                 plans.clear()
             plans[address[0]] = plan

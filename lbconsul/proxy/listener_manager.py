@@ -1,6 +1,6 @@
 """Adds, updates and drains the listeners of one process (Envoy's ListenerManager)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from attrs import Factory, define, field
 from twisted.application.service import Service
@@ -27,6 +27,7 @@ from lbconsul.proxy.saturation import (
     Saturation,
 )
 from lbconsul.proxy.shared_listener import LeftClients, SharedListener
+from lbconsul.proxy.split import ProxySplit, joined
 from lbconsul.proxy.targets import failover_spec
 from lbconsul.stats.termination import Termination
 from lbconsul.steps import Steps, finish
@@ -92,11 +93,11 @@ class ListenerManager(Service):
         """A factory for clients that the caller's own endpoint accepts."""
         observer = _LentObserver(self)
         proxies = [self._runtime.make(row, observer) for row in mapping.rows]
-        proxy, *routes = proxies
+        proxy, *routes = joined(proxies, self._runtime)
         if routes:
             proxy.route_by(finish(making_table(mapping.mode, routes)))
         self._lent += proxies
-        return ProxyFactory(proxy, routes)
+        return ProxyFactory(proxy, proxies[1:])
 
     def serve(self, mapping: Mapping, source: ListeningSocket) -> None:
         """Add a listener: serve a mapping on this socket."""
@@ -104,7 +105,7 @@ class ListenerManager(Service):
 
     def _serving(self, mapping: Mapping, source: ListeningSocket) -> Steps[None]:
         served = ActiveListener(source, mapping.rows[0], self)
-        if mapping.routes:
+        if mapping.routes or mapping.parts:
             yield from self._altering(served, mapping)
         self._served[source] = self._by_listen[mapping.listen] = served
         if self.running:
@@ -228,6 +229,10 @@ class ListenerManager(Service):
         """Make the proxy that serves a mapping."""
         return self._runtime.make(mapping, observer)
 
+    def split_of(self, proxies: Sequence[MappingProxy]) -> ProxySplit[MappingProxy]:
+        """The split among proxies: that of the rest, then those of the parts."""
+        return self._runtime.split_of(proxies)
+
     def listener_for(self, active: ActiveListener, source: ListeningSocket) -> Listener:
         """Make the listener that accepts clients from a socket."""
         reactor = self._runtime.reactor
@@ -258,7 +263,7 @@ class ListenerManager(Service):
         proxies = yield from served.making(mapping, renew=renew)
         served.pause()
         for before in served.use(mapping, proxies):
-            if before.mapping.route not in proxies.by_route:
+            if before.mapping.key not in proxies.by_key:
                 before.drain(Termination.UNMAPPED)
         self._drop_idle(served)
 

@@ -46,6 +46,7 @@ if TYPE_CHECKING:  # it takes memory that mappings of connections do without
     from lbconsul.http.router import Router
     from lbconsul.proxy.authenticators import Authenticator
     from lbconsul.proxy.http_settings import HTTPSettings
+    from lbconsul.proxy.split import ProxySplit
 
 #: Longest time between checks of a session, in seconds.  It bounds the age of byte
 #: counts of open connections, and the time until a relay sees a failed peer while
@@ -91,6 +92,10 @@ class MappingProxy:
     sessions: set[Session] = field(factory=set)
     #: Which clients go to the proxies of routes; None: there are none.
     routes: "ServerNames[MappingProxy] | None" = None
+    #: Which part gets each of its clients or requests; None: it has no parts.
+    split: "ProxySplit[MappingProxy] | None" = field(init=False, default=None)
+    #: Whether clients or requests come by another proxy: to a route, or to a part.
+    is_routed: bool = field(init=False)
     _pipes: Pipes = field(factory=Pipes)
     #: Shared by all proxies of one listening address.
     stats: MappingStats = field(factory=MappingStats)
@@ -167,6 +172,7 @@ class MappingProxy:
         self.access_control = AccessControl.of(
             mapping, None if is_http else self.limits, clock.seconds
         )
+        self.is_routed = bool(mapping.key)
         self.handshaking = HandshakeSettings.of(mapping, self._acceptor)
         timeouts = mapping.timeouts
         self.limits_sessions = bool(timeouts.max_age or timeouts.first_byte)
@@ -295,6 +301,11 @@ class MappingProxy:
     def is_in_use(self) -> bool:
         """Whether it has clients or, in HTTP mode, requests of its mapping's."""
         return bool(self.sessions) or (self.http is not None and self.http.active > 0)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it gets its share of a split."""
+        return self._failover.takes_share
 
     def route_by(
         self, table: RouteTable["MappingProxy"], newer: "MappingProxy | None" = None

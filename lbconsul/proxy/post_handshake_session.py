@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, cast
 
 from lbconsul.net.sockets import BareSocket
 from lbconsul.net.stream import Stream
-from lbconsul.proxy.access_control import AccessControl
+from lbconsul.proxy.access_control import Admission
 from lbconsul.proxy.client_info import ClientInfo, with_tls
 from lbconsul.proxy.mapping_proxy import MappingProxy
 from lbconsul.proxy.tcp_session import TcpSession
@@ -53,7 +53,7 @@ class PostHandshakeSession(TcpSession):
 
 
 class RoutedSession(PostHandshakeSession):
-    """A session of a route, which access control of its mapping counts as well."""
+    """A session of a route or part, which other access control counts as well."""
 
     __slots__ = ("_admitted_by",)
 
@@ -65,7 +65,7 @@ class RoutedSession(PostHandshakeSession):
         address: object,
         accepted_at: float,
         info: ClientInfo | None,
-        admitted_by: AccessControl,
+        admitted_by: Admission,
     ) -> None:
         super().__init__(proxy, client, sock, address, accepted_at, info)
         self._admitted_by = admitted_by

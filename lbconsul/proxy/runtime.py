@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from attrs import Factory, define, field
 
 from lbconsul.balance.pool_spec import FailoverSpec
 from lbconsul.balance.registry import Registry
+from lbconsul.balance.split import Credits, LocalCredits
 from lbconsul.config.model import Mapping, Place
 from lbconsul.limits.row_limits import Limiting, own_limiting
 from lbconsul.net.periodic import Periodic, Tickable
@@ -24,6 +25,7 @@ from lbconsul.proxy.connection_limit import ConnectionLimit
 from lbconsul.proxy.handshake_queue import HandshakeQueue
 from lbconsul.proxy.idle_connections import IdleStores
 from lbconsul.proxy.mapping_proxy import MappingProxy, ProxyObserver
+from lbconsul.proxy.split import ProxySplit
 from lbconsul.proxy.targets import failover_spec
 from lbconsul.proxy.tls_acceptors import TLSAcceptors
 from lbconsul.stats.mapping import MappingStats
@@ -54,6 +56,10 @@ class ProxyRuntime:
     )
     #: Gives what else is balanced over than by these proxies: pools that are kept.
     _needed_elsewhere: Callable[[], Iterable[FailoverSpec]] = tuple
+    #: Gives the credits of the parts of a split, the rest first.
+    _credits: Callable[[Sequence[Mapping]], Credits] = field(
+        default=lambda rows: LocalCredits.of(len(rows)), kw_only=True
+    )
     _proxies: dict[MappingProxy, None] = Factory(dict)
     #: How many of them balance over each spec.
     _specs: Counter[FailoverSpec] = Factory(Counter)
@@ -176,6 +182,10 @@ class ProxyRuntime:
 
     def _latest_lag(self) -> float:
         return self._lag.latest
+
+    def split_of(self, proxies: Sequence[MappingProxy]) -> ProxySplit[MappingProxy]:
+        """The split among proxies: that of the rest, then those of the parts."""
+        return ProxySplit.of(proxies, self._credits([each.mapping for each in proxies]))
 
     def stats(self, mapping: Mapping) -> MappingStats:
         """The counts of a mapping in this process, over all options it had."""

@@ -45,6 +45,8 @@ def failover_spec(mapping: Mapping) -> FailoverSpec:
         )
         for dc in mapping.dc or ("",)
     )
+    if mapping.part is not None and mapping.part.name:
+        return _spec_of_part(mapping, selections)
     if len(selections) > 1 or empty.fallback:
         # A spec of its own: another mapping may have only this pool to go to.
         selections = tuple(map(_with_others, selections))
@@ -55,6 +57,22 @@ def failover_spec(mapping: Mapping) -> FailoverSpec:
         _with_others(_selection(whole, fallback)) if empty.fallback else None,
         mapping.failback_after,
     )
+
+
+def _spec_of_part(mapping: Mapping, own: tuple[PoolSpec, ...]) -> FailoverSpec:
+    """The pools of a part of a split.
+
+    Its fallback is the first pool of the rest: the client of a part whose instances
+    fail goes there, and all of them may be ejected.
+    """
+    part = mapping.part
+    assert part is not None
+    own = tuple(map(_with_others, own))
+    if not part.service:
+        return FailoverSpec(own, None, mapping.failback_after)
+    rest = evolve(mapping, service=part.service, selection=part.selection, part=None)
+    [first, *_] = failover_spec(rest).selections
+    return FailoverSpec(own, first, mapping.failback_after)
 
 
 def _selected(selected: split.Selection | None) -> Selection | None:

@@ -2,11 +2,12 @@
 
 import socket
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from attrs import Factory, define
 
 from lbconsul.balance.pool_spec import FailoverSpec
+from lbconsul.config.listen import Listen
 from lbconsul.config.model import Mapping, Place
 from lbconsul.net.fd_passing import receive_sockets
 from lbconsul.net.listening_socket import BorrowedSocket
@@ -22,10 +23,12 @@ class Assignments:
     """What the last `Serve` command says; `fd_channel` brings the sockets for it."""
 
     _fd_channel: socket.socket
-    #: The rows served, by number: mappings and routes.
+    #: The rows served, by number: mappings, routes and parts.
     rows: dict[int, Mapping] = Factory(dict)
     #: The numbers by the rows' places.
     _numbers: dict[Place, int] = Factory(dict)
+    #: The slots of credits of parts, by address and key.
+    _slots: dict[tuple[Listen | None, str], int] = Factory(dict)
     #: The mappings with their routes, by the number of the socket.
     _mappings: dict[int, Mapping] = Factory(dict)
     #: What only other workers serve.
@@ -56,6 +59,19 @@ class Assignments:
         self._mappings = {each.number: each.mapping for each in command.assignments}
         self.rows = {k: v for each in command.assignments for k, v in each.rows.items()}
         self._numbers = {row.place: number for number, row in self.rows.items()}
+        self._slots = {
+            (row.listen, row.key): slot
+            for each in command.assignments
+            if each.slots
+            for row, slot in zip(each.mapping.rows, each.slots, strict=True)
+            if slot is not None
+        }
+
+    def slots(self, rows: Iterable[Mapping]) -> list[int] | None:
+        """The slots of credits of these parts of a split; None if one has none."""
+        found = [self._slots.get((each.listen, each.key)) for each in rows]
+        slots = [each for each in found if each is not None]
+        return slots if len(slots) == len(found) else None
 
     def serve(
         self, runtime: ProxyRuntime, listeners: ListenerManager, *, renew: bool

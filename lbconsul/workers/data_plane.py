@@ -37,6 +37,7 @@ from lbconsul.workers.listeners import ListenerSet
 from lbconsul.workers.messages import KeepCertificates, KeepPasswords, SetDrained
 from lbconsul.workers.published_certificates import PublishedCertificates
 from lbconsul.workers.shared_counter import RECOUNT_EVERY, SharedCounter
+from lbconsul.workers.shared_credits import CreditSlots
 from lbconsul.workers.shared_table import SLOTS, Table
 from lbconsul.workers.slots import Slots
 from lbconsul.workers.supervisor import Supervisor
@@ -82,8 +83,10 @@ class WorkerDataPlane(MultiService):
 
     def __attrs_post_init__(self) -> None:
         super().__init__()
-        self._listeners = ListenerSet(self.count, self._connection_log)
         self._table = Table.create(1 + self.count)
+        self._listeners = ListenerSet(
+            self.count, self._connection_log, CreditSlots(self._table)
+        )
         catalog = VersionedCatalog(Slots(SLOTS))
         self._supervisor = Supervisor(
             self._reactor,

@@ -9,6 +9,7 @@ from lbconsul.config.listen import Listen
 from lbconsul.config.model import Mapping, rows
 from lbconsul.net.listening_socket import OwnedSocket
 from lbconsul.workers.messages import Assignment, Serve
+from lbconsul.workers.shared_credits import CreditSlots
 
 
 def share(limit: int, workers: int, number: int) -> int:
@@ -22,8 +23,10 @@ class ListenerSet:
 
     _workers: int
     _connection_log: bool
-    #: The numbers of each socket's mapping (under the empty text) and of its routes.
-    #: That of the mapping is the socket's; no number is ever reused.
+    #: Assigns slots of credits to the parts of splits; None: they share none.
+    _slots: CreditSlots | None = None
+    #: The numbers of each socket's rows, by their keys.  That of the mapping, the
+    #: first, is the socket's; no number is ever reused.
     _sockets: dict[OwnedSocket, dict[str, int]] = Factory(dict)
     _by_listen: dict[Listen | None, OwnedSocket] = Factory(dict)
     _numbers: Iterator[int] = Factory(count)
@@ -42,19 +45,36 @@ class ListenerSet:
         return {each for numbers in self._sockets.values() for each in numbers.values()}
 
     def number(self, row: Mapping) -> int | None:
-        """The number of a mapping or route."""
+        """The number of a row."""
         sock = self._by_listen.get(row.listen)
-        return None if sock is None else self._sockets[sock].get(row.route)
+        return None if sock is None else self._sockets[sock].get(row.key)
 
     def add(self, sock: OwnedSocket) -> None:
         """Serve the socket's mapping, in its current form, beside the others."""
+        self._add(sock)
+        self._assign_slots()
+
+    def _add(self, sock: OwnedSocket) -> None:
         before, numbers = self._sockets.get(sock, {}), dict[str, int]()
         for row in sock.mapping.rows:
-            known = before.get(row.route)
-            numbers[row.route] = next(self._numbers) if known is None else known
+            known = before.get(row.key)
+            numbers[row.key] = next(self._numbers) if known is None else known
             self.longest_drain = max(self.longest_drain, row.drain.timeout)
         self._sockets[sock] = numbers
         self._by_listen[sock.mapping.listen] = sock
+
+    def _assign_slots(self) -> None:
+        if self._slots is not None:
+            self._slots.keep(
+                (each.listen, each.key) for each in self.mappings if each.part
+            )
+
+    def _slots_of(self, mapping: Mapping) -> tuple[int | None, ...]:
+        """The slots of a mapping's rows; empty if none is a part of a split."""
+        rows, slots = mapping.rows, self._slots
+        if slots is None or not any(each.part for each in rows):
+            return ()
+        return tuple(slots.find(each.listen, each.key) for each in rows)
 
     def replace(self, sockets: Iterable[OwnedSocket], connection_log: bool) -> None:
         """Serve the mappings of these sockets in their current form; close all other
@@ -67,7 +87,8 @@ class ListenerSet:
             self._by_listen.pop(gone.mapping.listen, None)
             gone.close()  # each worker has its own copy
         for each in wanted:
-            self.add(each)
+            self._add(each)
+        self._assign_slots()
 
     def bind(self) -> None:
         """Open every listening socket; CannotListen if one cannot be opened."""
@@ -94,7 +115,9 @@ class ListenerSet:
             if part or not limits.connections:
                 theirs = evolve(mapping, limits=evolve(limits, connections=part))
                 number, *routes = numbers.values()
-                assignments.append(Assignment(theirs, number, tuple(routes)))
+                assignments.append(
+                    Assignment(theirs, number, tuple(routes), self._slots_of(mapping))
+                )
                 descriptors[number] = each.open().fileno()
             else:
                 others += mapping.rows

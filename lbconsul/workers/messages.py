@@ -45,16 +45,19 @@ class Assignment:
     """A mapping that a worker serves, with the worker's share of its limits.
 
     Its listening socket was sent before, under this `number`, and its traffic is
-    reported under it; that of its routes under `routes`, in their order.
+    reported under it; that of its other rows under `routes`, in their order.
     """
 
     mapping: Mapping
     number: int
     routes: tuple[int, ...] = ()
+    #: The slots of credits of the rows that are parts of splits; None for the others.
+    #: Empty: there are no parts.
+    slots: tuple[int | None, ...] = ()
 
     @property
     def rows(self) -> dict[int, Mapping]:
-        """The mapping and its routes, by number."""
+        """The mapping and its other rows, by number."""
         numbers = self.number, *self.routes
         return dict(zip(numbers, self.mapping.rows, strict=True))
 

@@ -8,9 +8,10 @@ import os
 import random
 import socket
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from enum import Enum, auto
-from functools import singledispatchmethod
+from functools import partial, singledispatchmethod
 from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, define, evolve, field
@@ -20,7 +21,8 @@ from twisted.logger import Logger, globalLogBeginner
 
 from lbconsul.balance.events import RegistryEvent
 from lbconsul.balance.registry import Registry
-from lbconsul.config.model import TLS
+from lbconsul.balance.split import Credits, LocalCredits
+from lbconsul.config.model import TLS, Mapping
 from lbconsul.extensions.extensions import Extensions
 from lbconsul.limits.row_limits import Limiting
 from lbconsul.logs.connection_lines import ConnectionLines
@@ -59,6 +61,7 @@ from lbconsul.workers.messages import (
 from lbconsul.workers.received_certificates import ReceivedCertificates
 from lbconsul.workers.reporter import Reporter
 from lbconsul.workers.shared_counter import RECOUNT_EVERY, SharedCounter
+from lbconsul.workers.shared_credits import SharedCredits
 from lbconsul.workers.shared_table import Table
 from lbconsul.workers.spawn import CONTROL, FD_CHANNEL, TABLE
 
@@ -172,6 +175,7 @@ class Worker:
                     self._assignments.number(row), setup.row
                 ),
             ),
+            credits=partial(self._credits, table, setup.row),
         )
         self._listeners = ListenerManager(
             self._runtime, AT_ONCE, self._counter.is_overloaded
@@ -249,6 +253,13 @@ class Worker:
     @_handle.register
     def _handle_stop(self, command: Stop) -> None:
         self._stop()
+
+    def _credits(self, table: Table, row: int, parts: Sequence[Mapping]) -> Credits:
+        """The credits of the parts of a split, which all workers share."""
+        slots = self._assignments.slots(parts)
+        if slots is None:
+            return LocalCredits.of(len(parts))
+        return SharedCredits(table, row, slots)
 
     def _report(self) -> Report:
         """The worker's present state, for the master."""

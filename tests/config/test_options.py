@@ -30,7 +30,7 @@ from lbconsul.config.register import Register
 from lbconsul.config.rewriting import Rewriting
 
 #: What a mapping has beside its options.
-ITS_OWN = {"service", "listen", "route", "routes", "selection"}
+ITS_OWN = {"service", "listen", "route", "routes", "selection", "part", "parts"}
 
 #: What only rows that tags in Consul make have beside them.
 OF_TAGS = {"rewriting.strips_within_segments", "rewriting.redirects_rewritten"}
@@ -134,7 +134,7 @@ def test_defaults_are_told_at_all() -> None:
         "log-fields", "eject-5xx", "redirect-https", "hsts", "register",
         "basic-auth", "basic-auth-realm", "compress", "compress-min-size",
         "compress-level", "register-ttl", "register-remove-after", "max-requests",
-        "shed-lag",
+        "shed-lag", "split-sticky",
     }  # fmt: skip
 
 

@@ -3,12 +3,13 @@
 import socket
 from collections.abc import Iterator
 from itertools import count
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from attrs import Factory, define, evolve
 from twisted.internet.task import Clock
 
+from lbconsul.config.build import configure
 from lbconsul.config.listen import TCPListen
 from lbconsul.config.model import Limits, Mapping
 from lbconsul.proxy.active_listener import ActiveListener
@@ -27,6 +28,7 @@ class FakeProxy:
     handshaking: None = None
     hooks: None = None
     http: None = None
+    split: Any = None
     routes: list["FakeProxy"] | None = None
     newer: "FakeProxy | None" = None
     is_retired: bool = False
@@ -34,6 +36,10 @@ class FakeProxy:
 
     def route_by(self, table: Any, newer: "FakeProxy | None" = None) -> None:
         self.routes, self.newer = [*table.routes], newer
+
+    @property
+    def is_routed(self) -> bool:
+        return bool(self.mapping.key)
 
     @property
     def has_routes(self) -> bool:
@@ -95,6 +101,9 @@ class FakeOwner:
     def listener_for(self, active: ActiveListener, source: Any) -> Any:
         self.listeners.append(FakeListener(source))
         return self.listeners[-1]
+
+    def split_of(self, proxies: Any) -> Any:
+        return [each.mapping.part and each.mapping.part.name for each in proxies]
 
     def on_ended(self, active: ActiveListener, proxy: object) -> None:
         self.ended.append(proxy)
@@ -287,3 +296,51 @@ class TestRoutes:
         for proxy, is_open, gone in ((a, 0, []), (own, 0, [own, a]), (b, 0, [b])):
             proxy.open = is_open  # type: ignore[misc]
             assert served.drop_idle() == gone
+
+
+class TestParts:
+    """The proxies of mappings and routes that have splits."""
+
+    def test_splits(self) -> None:
+        """The proxy of a row with parts, a route's too, has those of its parts."""
+        listen = "80:web,mode=sni,split=5%:tag=canary|10%:service=next"
+        [mapping] = configure(
+            [], [listen], ["80:a.example=a", "80:b.example=b,split=1%:tag=new"]
+        ).mappings
+        served, _, _ = made(MAPPING)
+        use(served, mapping)
+        splits = {each.mapping.key: each.split for each in cast(Any, served.current)}
+        assert splits == {
+            "": ["", "tag=canary", "service=next"],
+            "\ntag=canary": None,
+            "\nservice=next": None,
+            "a.example": None,
+            "b.example": ["", "tag=new"],
+            "b.example\ntag=new": None,
+        }
+        routes = cast(Any, served.proxy).routes
+        assert [each.mapping.route for each in routes] == ["a.example", "b.example"]
+
+    def test_reload(self) -> None:
+        """Kept connections of an older proxy have the new shares at once, and none if
+        there is no split any more; those of a removed part end.
+        """
+        text = "80:web,mode=http"
+        some, more, none = (
+            configure([], [each]).mappings[0]
+            for each in (
+                f"{text},split=5%:tag=canary",
+                f"{text},split=50%:tag=new",
+                text,
+            )
+        )
+        served, _, _ = made(MAPPING)
+        use(served, some)
+        first = cast(Any, served.proxy)
+        replaced = use(served, more)
+        assert first in replaced
+        assert first.split == cast(Any, served.proxy).split == ["", "tag=new"]
+        use(served, none)
+        assert served.proxy.split is None
+        assert first.split == [None]  # the whole of what serves now
+        assert [each.mapping for each in served.current] == [none]

@@ -118,7 +118,9 @@ class Gateway:
         self.wait_until_listening()
         # All mappings are logged before anything is read from Consul; names in quotes
         # are not waited for.
-        found = self.find(r"balancing \S*:(?:\S+=)?([^\s\"]+)(?: .*)?$")
+        found = self.find(
+            r"balancing [^\s,]*:(?:[^\s,]+=)?([^\s\",]+)(?:,\S*)?(?: .*)?$"
+        )
         for service in {each[1] for each in found} - {"-"}:
             self.wait_for(rf" info {re.escape(service)}(,.*)?: .*; \d+ in all$")
 

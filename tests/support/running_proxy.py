@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from collections.abc import Mapping as AbstractMapping
 from concurrent.futures import Future
 from contextlib import ExitStack
@@ -20,6 +20,7 @@ from lbconsul.balance.failover import Failover
 from lbconsul.balance.instance import Instance
 from lbconsul.balance.pool_spec import FailoverSpec
 from lbconsul.balance.registry import Registry
+from lbconsul.balance.split import LocalCredits
 from lbconsul.config.listen import TCPListen
 from lbconsul.config.model import Mapping
 from lbconsul.extensions.extensions import Extensions
@@ -28,6 +29,7 @@ from lbconsul.net.poller import Poller, open_poller
 from lbconsul.proxy.active_listener import ActiveListener
 from lbconsul.proxy.listener import Listener
 from lbconsul.proxy.mapping_proxy import MappingProxy, ProxyObserver
+from lbconsul.proxy.split import ProxySplit
 from lbconsul.steps import finish
 from tests.support import loopback
 from tests.support.mappings import altered
@@ -139,6 +141,9 @@ class _Owner:
 
     def listener_for(self, active: ActiveListener, source: ListeningSocket) -> Listener:
         return Listener(self._reactor, self._reactor, active, source)
+
+    def split_of(self, proxies: Sequence[MappingProxy]) -> ProxySplit[MappingProxy]:
+        return ProxySplit.of(proxies, LocalCredits.of(len(proxies)))
 
     def on_ended(self, active: ActiveListener, proxy: MappingProxy) -> None:
         """Do nothing: no drain waits for it."""

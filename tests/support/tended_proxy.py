@@ -5,7 +5,7 @@ clients reach.
 
 import random
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
 from typing import Any
 from unittest.mock import patch
@@ -15,7 +15,9 @@ from attrs import Factory, define, evolve
 from lbconsul.balance.instance import Instance
 from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.registry import Registry
+from lbconsul.balance.split import LocalCredits
 from lbconsul.balance.upstream import Upstream
+from lbconsul.config.build import configure
 from lbconsul.config.model import Mapping
 from lbconsul.net.periodic import Periodic
 from lbconsul.proxy.access_log import ConnectionLog
@@ -23,6 +25,7 @@ from lbconsul.proxy.client_info import ClientInfo
 from lbconsul.proxy.handler import handler_of
 from lbconsul.proxy.handshake_settings import TLSAcceptor
 from lbconsul.proxy.mapping_proxy import MappingProxy
+from lbconsul.proxy.split import ProxySplit, joined
 from lbconsul.proxy.targets import failover_spec
 from lbconsul.stats.termination import Termination
 from tests.support import loopback
@@ -96,7 +99,24 @@ class TendedProxy:
         **options: Any,
     ) -> MappingProxy:
         """A mapping or route, of the service web where nothing else is said."""
-        mapping = altered(Mapping(service, route=route), **options)
+        return self.serve_row(
+            altered(Mapping(service, route=route), **options), acceptor
+        )
+
+    def serve_split(self, text: str) -> list[MappingProxy]:
+        """The proxies of a mapping with a split: of the rest, then of the parts."""
+        [mapping] = configure([], [text]).mappings
+        proxies = [self.serve_row(row) for row in mapping.rows]
+        joined(proxies, self)
+        return proxies
+
+    def split_of(self, proxies: Sequence[MappingProxy]) -> ProxySplit[MappingProxy]:
+        return ProxySplit.of(proxies, LocalCredits.of(len(proxies)))
+
+    def serve_row(
+        self, mapping: Mapping, acceptor: TLSAcceptor | None = None
+    ) -> MappingProxy:
+        """A row of a configuration."""
         failover = self.registry.failover(failover_spec(mapping))
         reactor, observer = self.reactor, CountingObserver()
         mapped = MappingProxy(

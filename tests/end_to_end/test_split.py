@@ -1,0 +1,96 @@
+"""Canaries: exact shares of the clients, or of the requests, for other instances."""
+
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.stage import Stage
+from tests.end_to_end.test_reload import Running
+from tests.end_to_end.visits import name_in, visits
+from tests.support.admin_side import AdminSide
+from tests.support.load import Visitor
+from tests.support.ports import free_ports
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.consul
+
+#: In one process, and with others.
+WORKERS = pytest.mark.parametrize("workers", ["1", "2"])
+
+
+def _asked(visitors: list[Visitor], times: int) -> Counter[str]:
+    """The servers that answer so many requests, each of the next kept connection."""
+    names = Counter[str]()
+    for number in range(times):
+        names[name_in(visitors[number % len(visitors)].ask())] += 1
+    return names
+
+
+def _got(admin: AdminSide) -> dict[str, int]:
+    """How many requests each row has served, by the status."""
+    rows = admin.status()["mappings"]
+    return {each["name"]: sum(each["http"]["requests"].values()) for each in rows}
+
+
+@WORKERS
+def test_requests(stage: Stage, tmp_path: Path, workers: str) -> None:
+    """A canary gets its exact share of the requests, over all workers and kept
+    connections; a reload changes or ends that at once, and no request is lost.
+    """
+    port, admin = free_ports(2)
+    anna, bert, carl = stage.servers[:3]
+    stage.add(anna)
+    stage.add(bert)
+    stage.add(carl, Tags=["canary"])
+    mapping = f"{port}:{stage.service},mode=http"
+    canary = f"{mapping},split=5%:tag=canary"
+    (tmp_path / "lb.toml").touch()
+    running = Running(
+        lambda *more: stage.gateway("--admin", str(admin), *more),
+        tmp_path / "lb.toml",
+        workers,
+        canary,
+    )
+    with ExitStack() as stack:
+        visitors = [stack.enter_context(Visitor(port)) for _ in range(8)]
+        first = _asked(visitors, 200)
+        assert first[carl.name] == 10
+        assert set(first) == {anna.name, bert.name, carl.name}
+        names = [f"{port}:{stage.service}", f"{port}:{stage.service},tag=canary"]
+        eventually(
+            lambda: list(_got(AdminSide(admin)).values()) == [190, 10],
+            "the status has what each part got",
+        )
+        assert list(_got(AdminSide(admin))) == names
+        running.reload(canary.replace("5%", "50%"))
+        for each in visitors:
+            each.ask()  # the answers that tell of the end of the connection
+        half = _asked(visitors, 200)
+        assert abs(half[carl.name] - 100) <= 1
+        running.reload(mapping)
+        for each in visitors:
+            each.ask()
+        # Without a split the canary is an instance as the others.
+        assert len(_asked(visitors, 90)) == 3
+
+
+@WORKERS
+def test_connections(stage: Stage, workers: str) -> None:
+    """With TCP it is connections; an instance that gets the tag is the canary at once,
+    and if the canary is gone, the others get all.
+    """
+    [port] = free_ports(1)
+    anna, bert = stage.servers[:2]
+    stage.add(anna)
+    canary = stage.add(bert, Meta={"version": "2"})
+    started = stage.gateway(
+        "--workers", workers, f"{port}:{stage.service},split=10%:meta=version:2"
+    )
+    started.wait_for("balancing|serves")
+    assert visits(port, 50) == {anna.name: 45, bert.name: 5}
+    stage.registrar.remove(canary)
+    eventually(lambda: visits(port, 20) == {anna.name: 20}, "the rest gets all")
+    stage.add(bert, Meta={"version": "2"})
+    eventually(lambda: visits(port, 10)[bert.name] == 1, "the canary is back")
