@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.end_to_end.registrar import TOLD, Registrar
 from tests.end_to_end.stage import Stage
-from tests.end_to_end.visits import held, held_by, visit, visits
+from tests.end_to_end.visits import each_worker_shares, held, held_by, visit, visits
 from tests.support.admin_side import AdminSide
 from tests.support.consul_agent import ConsulAgent
 from tests.support.gateway import Gateway, StartGateway, run_to_its_end
@@ -490,7 +490,7 @@ def test_orders(stage: Stage, admin: AdminSide, token_file: Path, workers: str) 
             kept.leave()
         assert admin.order("drain", id_of(anna), TOKEN).code == 200
         assert listener.wait_for("drained").data["upstream"] == id_of(anna)
-        time.sleep(0.1)
+        each_worker_shares(port, pids(started).values(), {"bert", "carl"})
         assert set(visits(port, 30)) == {"bert", "carl"}
         row = admin.upstreams()[anna]
         assert (row["standing"], row["reason"]) == ("draining", "drained by hand")
@@ -507,7 +507,7 @@ def test_orders(stage: Stage, admin: AdminSide, token_file: Path, workers: str) 
         assert admin.upstreams()[anna]["standing"] == "serving"
         assert admin.order("eject", id_of(bert), TOKEN).code == 200
         assert listener.wait_for("ejected").data["upstream"] == id_of(bert)
-        time.sleep(0.1)
+        each_worker_shares(port, pids(started).values(), {"anna", "carl"})
         assert set(visits(port, 20)) == {"anna", "carl"}
         row = admin.wait_for_standing(bert, "ejected")
         assert re.fullmatch(r"ejected \d s ago: by hand, back in \d+ s", row["reason"])

@@ -12,6 +12,7 @@ import pytest
 from tests.end_to_end.conftest import start_servers
 from tests.end_to_end.registrar import TOLD
 from tests.end_to_end.stage import Stage
+from tests.support.admin_side import AdminSide
 from tests.support.gateway import Gateway
 from tests.support.load import Load, Outcome, Visitor
 from tests.support.ports import free_ports
@@ -139,9 +140,9 @@ def test_deregistered(stage: Stage, own_servers: list[WebServer]) -> None:
 
 
 def slow(port: int, token: str) -> str:
-    """The answer to a request that takes an instance a second."""
+    """The answer to a request that takes an instance three seconds."""
     with Visitor(port) as visitor:
-        return visitor.ask(f"/slow?s=1&{token}").rstrip("\n")
+        return visitor.ask(f"/slow?s=3&{token}").rstrip("\n")
 
 
 @pytest.mark.parametrize("retries", [True, False])
@@ -149,19 +150,26 @@ def test_killed_in_a_request(
     stage: Stage, own_servers: list[WebServer], retries: bool
 ) -> None:
     """With retry-on a request at an instance that is killed is answered by another."""
-    (port,) = free_ports(1)
+    port, place = free_ports(2)
+    admin = AdminSide(place)
     for server in own_servers:
         stage.add(server)
     option = ",retry-on=502" if retries else ""
-    gateway = stage.gateway("--map", f"{port}:{stage.service},mode=http{option}")
+    maps = f"{port}:{stage.service},mode=http{option}"
+    gateway = stage.gateway(f"--admin={place}", "--map", maps)
+
+    def at_work() -> int:
+        return sum(int(each["open"]) for each in admin.upstreams().values())
+
     with ThreadPoolExecutor(6) as pool:
         asked = [pool.submit(slow, port, f"t{number}") for number in range(6)]
-        time.sleep(0.5)
+        eventually(lambda: at_work() == 6, "all have begun")
+        time.sleep(0.1)  # Each instance has its request by then.
         own_servers[0].kill()
         answers = [each.result() for each in asked]
     lost = [each for each in answers if each.startswith("502")]
     assert len(lost) == (0 if retries else 2)
-    right = [f"s=1&t{number}" for number in range(6)]
+    right = [f"s=3&t{number}" for number in range(6)]
     got = [each.partition(" ")[2] for each in answers if each not in lost]
     assert set(got) <= set(right)
     assert len(got) == 6 - len(lost)

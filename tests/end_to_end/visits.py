@@ -1,11 +1,13 @@
 """Visit a gateway, and see which instance answers."""
 
+import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 from tests.support.load import Address, Visitor, connect
 from tests.support.waiting import eventually
+from tests.support.workers import one_by_one
 
 
 def visit(address: Address) -> str:
@@ -49,6 +51,21 @@ def eventually_shared(address: Address, shares: Mapping[str, int]) -> None:
         return rounds[-1] == dict(shares)
 
     eventually(is_shared, f"requests shared {dict(shares)}")
+
+
+def each_worker_shares(
+    address: Address, pids: Collection[int], names: Collection[str], count: int = 12
+) -> None:
+    """Wait until each of these workers has just these servers answer.
+
+    Of a gateway without workers, none are to be named.
+    """
+
+    def is_shared() -> bool:
+        return visits(address, count).keys() == set(names)
+
+    for _ in one_by_one(pids or [os.getpid()]):
+        eventually(is_shared, f"{', '.join(names)} answer, and no other")
 
 
 def is_closed_at_once(address: Address) -> bool:
