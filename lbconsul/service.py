@@ -34,6 +34,7 @@ from lbconsul.errors import ConfigError
 from lbconsul.gateway.admin import AdminService
 from lbconsul.gateway.availability import Availability, is_answered
 from lbconsul.gateway.certificates import Certificates
+from lbconsul.gateway.cookie_keys import CookieKeys
 from lbconsul.gateway.data_plane import make_data_plane
 from lbconsul.gateway.drain_file import from_rows, to_rows
 from lbconsul.gateway.graceful_shutdown import GracefulShutdown
@@ -49,7 +50,7 @@ from lbconsul.gateway.watches import Watches, queries_of
 from lbconsul.logs.connection_lines import ConnectionLines
 from lbconsul.logs.writer import LogWriter
 from lbconsul.net.listening_socket import OwnedSocket
-from lbconsul.process.state_dir import check_directory
+from lbconsul.process.state_dir import Disk, check_directory
 from lbconsul.proxy.connection_limit import ConnectionLimit
 from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.own_listeners import Bound, OwnListeners
@@ -114,6 +115,8 @@ class Gateway(MultiService):
     #: The gateway in Consul.
     registrations: Registrations = field(init=False)
     operations: Operations = field(init=False)
+    #: The keys of the cookies that it sets.
+    cookie_keys: CookieKeys = field(init=False)
     _screening: Screening = field(init=False)
     _reloader: Reloader = field(init=False)
 
@@ -147,7 +150,9 @@ class Gateway(MultiService):
             lambda: self._takeover.is_handing_over,
             self._resolver,
         )
+        self.cookie_keys = CookieKeys(Disk(reactor))
         self._inherit(state)
+        self.data_plane.use_cookie_keys(self.cookie_keys.read(config))
         self._dev = self._make_dev_catalog() if config.dev else None
         self._screening = self._make_screening(own)
         self._takeover = TakeoverCoordinator(reactor, self, self._predecessor)
@@ -161,6 +166,7 @@ class Gateway(MultiService):
             self._screening,
             self.registrations,
             self._admin,
+            self.cookie_keys,
             self._new_client,
         )
         self._add_services()
@@ -335,7 +341,10 @@ class Gateway(MultiService):
         return factory
 
     def _load(self, mapping: Mapping) -> None:
-        """Load the policies that a mapping and its routes name."""
+        """Load the policies that a mapping and its routes name, and keys of cookies."""
+        if not self.cookie_keys.keys:
+            alone = evolve(self.config, mappings=(mapping,))
+            self.data_plane.use_cookie_keys(self.cookie_keys.read(alone))
         for row in mapping.rows:
             self.data_plane.extensions.load(row)
 
@@ -521,6 +530,7 @@ class Gateway(MultiService):
             "addresses": to_state(self._watches.addresses),
             "history": self._admin.history_state(),
             "registrations": dict(self.registrations.state()),
+            "cookie_key": self.cookie_keys.state(),
         }
 
     def _inherit(self, state: AbstractMapping[str, Any]) -> None:
@@ -528,6 +538,7 @@ class Gateway(MultiService):
         self.availability.was_complete = state.get("ready") is True
         self._admin.inherit_history(state.get("history"))
         self.registrations.inherit(state.get("registrations"))
+        self.cookie_keys.inherit(state.get("cookie_key"))
         drained = None
         if "drained" in state:
             with suppress(ValueError):

@@ -210,7 +210,7 @@ BAD = {
     "unknown policy": (
         "--policy fastest 80:web",
         "80:web: policy=fastest: no installed package has an entry point of this name"
-        " in the group lbconsul.policies; built in are leastconn, p2c, random,"
+        " in the group lbconsul.policies; built in are hash, leastconn, p2c, random,"
         " roundrobin",
     ),
     "misspelt policy": (

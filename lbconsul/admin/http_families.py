@@ -33,6 +33,14 @@ def of_http(mappings: list[MappingStatus]) -> Iterator[Metric]:
         ("request_retries_total", "Requests sent once more.", "retries"),
         ("requests_reused_total",
          "Requests sent on a connection that had been kept.", "reused"),
+        ("requests_sticky_total",
+         "Requests that went to the instance of their client's cookie.",
+         "sticky_kept"),
+        ("sticky_cookies_new_total",
+         "Cookies for clients that had none.", "sticky_new"),
+        ("sticky_cookies_moved_total",
+         "Cookies for clients whose instance was gone, ejected or full.",
+         "sticky_moved"),
     ):  # fmt: skip
         samples = [(labels, getattr(http, field)) for labels, http in rows]
         yield counter(name, text, samples, MAPPING)

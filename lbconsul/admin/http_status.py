@@ -22,6 +22,11 @@ class HTTPStatus:
     #: Requests sent once more; and those sent on a connection that had been kept.
     retries: int = 0
     reused: int = 0
+    #: With `sticky`: requests that went to the instance of their client's cookie;
+    #: answers with a cookie for a client that had none; and with another one.
+    sticky_kept: int = 0
+    sticky_new: int = 0
+    sticky_moved: int = 0
     #: Answers of the gateway's own by reason: `docs/reference.md` has the codes.
     refused: Mapping[str, int] = Factory(dict)
     #: Within how long the first byte of half of the latest answers came, and of 99 of

@@ -136,6 +136,44 @@ class Failover:
                     each.loaded(each)
         return chosen
 
+    def pick_kept(self, identity: Identity, since: float) -> Upstream | None:
+        """As `pick`, this instance for a client of its own; None if it gets none now.
+
+        `since` is that of `Pool.keeps`.
+        """
+        pool = self._only
+        if pool is None:
+            return None
+        if self._sync is not None:
+            self._sync()
+        kept = pool.keeps(identity, since)
+        if kept is None or pool.is_full(kept):
+            return None
+        kept.load.add(1)
+        return kept
+
+    def keeps(self, identity: Identity, since: float) -> bool:
+        """Whether an instance may have further clients of its own, full or not."""
+        return any(pool.keeps(identity, since) is not None for pool in self.pools)
+
+    def lease_kept(self, identity: Identity, since: float) -> Lease | None:
+        """Lease this instance for a client of its own; None if it may have none.
+
+        :raises AllFull: it is at its connection limit.
+        """
+        self._counter.sync()
+        for pool in self.pools:
+            kept = pool.keeps(identity, since)
+            if kept is not None:
+                if pool.is_full(kept):
+                    raise AllFull(f"{kept.instance} is full")
+                return Lease(kept, pool, False)
+        return None
+
+    def is_fallback(self, upstream: Upstream) -> bool:
+        """Whether an upstream is one of the fallback's."""
+        return self._fallback is not None and self._fallback.holds(upstream)
+
     def lease_of(self, picked: Upstream) -> Lease:
         """The lease of a use that `pick` counted."""
         assert self._only is not None

@@ -237,6 +237,27 @@ class Pool:
             return None
         return Lease(upstream, self, probing=False)
 
+    def keeps(self, identity: Identity, since: float) -> Upstream | None:
+        """The upstream of this instance, if it may have further clients of its own.
+
+        Beside those that serve, suspect ones may, and those that an operator drains:
+        by hand, by maintenance or by weight 0, later than at `since`.
+        """
+        upstream, placement = self._members.all.get(identity), self._scheduler
+        if upstream is None:
+            return None
+        if upstream.tier is placement.serving or upstream.tier is placement.reserve:
+            return upstream
+        verdict = upstream.verdict
+        if not verdict.deliberate or upstream in self._outliers:
+            return None
+        drain = self._draining.find(upstream.load)
+        return upstream if drain is not None and drain.since > since else None
+
+    def is_full(self, upstream: Upstream) -> bool:
+        """Whether an upstream is at its connection limit."""
+        return self._scheduler.is_full(upstream)
+
     @property
     def serving(self) -> tuple[Upstream, ...]:
         """The upstreams that serve, full ones included."""

@@ -16,6 +16,7 @@ from lbconsul.balance.policies import POLICIES
 from lbconsul.balance.pool import Pool
 from lbconsul.balance.pool_spec import FailoverSpec, PoolSpec, ServiceQuery
 from lbconsul.balance.scheduler import Scheduler
+from lbconsul.balance.token_index import TokenIndex
 from lbconsul.balance.upstream import Load, TierPolicy
 from lbconsul.balance.weighted import Chance
 
@@ -54,6 +55,14 @@ class Registry:
     _pending: set[ServiceQuery] = Factory(set)
     #: The registrations that an operator has drained, with their CreateIndex.
     _drained: dict[Identity, int] = Factory(dict)
+    #: What names each instance in cookies; None: nothing does.
+    _tokens: TokenIndex | None = None
+
+    def index(self, tokens: TokenIndex) -> None:
+        """Keep this index of all instances up to date from now on."""
+        self._tokens = tokens
+        for each in self._answers:
+            tokens.add(each)
 
     def pool(self, selection: PoolSpec) -> Pool:
         """The pool of `selection`, created at the first request for it."""
@@ -310,9 +319,11 @@ class Registry:
 
     def _count(self, identities: Iterable[Identity], answers: int) -> None:
         """Add `answers` to the number of answers that contain each identity."""
-        counts = self._answers
+        counts, tokens = self._answers, self._tokens
         for identity in identities:
             count = counts[identity] + answers
+            if tokens is not None and count == max(answers, 0):
+                (tokens.add if count else tokens.remove)(identity)
             if count:
                 counts[identity] = count
             else:

@@ -13,3 +13,6 @@ class Affinity:
     #: How much of its share of the open connections an instance may have with the
     #: policy ``hash``, in percent; 0: any.
     hash_balance_factor: int = 125
+    #: The name of the cookie by which a client's further requests go to the same
+    #: instance; empty: there is none.
+    sticky: str = ""

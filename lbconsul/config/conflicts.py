@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 
 from attrs import evolve, frozen
 
+from lbconsul.config.affinity_options import STICKY_OPTIONS
 from lbconsul.config.http_options import HTTP_OPTIONS
 from lbconsul.config.listen import UnixListen
 from lbconsul.config.model import TLS, Mapping
@@ -35,7 +36,10 @@ _NEEDS = (
     _Need(
         (
             "max-requests",
-            *(option.name for option in (*HTTP_OPTIONS, *REWRITING_OPTIONS)),
+            *(
+                option.name
+                for option in (*HTTP_OPTIONS, *REWRITING_OPTIONS, *STICKY_OPTIONS)
+            ),
         ),
         "mode=http",
         lambda mapping: mapping.mode == "http",
@@ -136,6 +140,7 @@ def _refuse_in_http(each: RawMapping, mapping: Mapping) -> None:
     for option, why in _IDLE_IN_HTTP.items():
         if option in each.options:
             raise each.wrong(option, f"has no effect with mode=http, where {why}")
+    _refuse_cookie(each, mapping)
     http = mapping.http
     if http.max_uri > http.max_head and "max-uri" in each.options:
         raise each.wrong(
@@ -157,6 +162,20 @@ def _without_fields(each: RawMapping, mapping: Mapping) -> Mapping:
         raise each.wrong("rate-limit", "by=header works only with mode=http")
     rates = tuple(one for one in limits.rates if not one.header)
     return evolve(mapping, limits=evolve(limits, rates=rates, requests=0))
+
+
+def _refuse_cookie(each: RawMapping, mapping: Mapping) -> None:
+    """Refuse a cookie that browsers would not keep (RFC 6265bis, 5.7)."""
+    name, cookies = mapping.affinity.sticky, mapping.cookies
+    needs_secure = name.startswith(("__Host-", "__Secure-"))
+    if cookies.same_site == "none" and cookies.secure == "off":
+        raise each.said.wrong(
+            "browsers keep no cookie with cookie-same-site=none and cookie-secure=off"
+        )
+    if needs_secure and cookies.secure == "off":
+        raise each.said.wrong(f"browsers keep no cookie {name} with cookie-secure=off")
+    if name.startswith("__Host-") and cookies.path != "/":
+        raise each.said.wrong(f"browsers keep a cookie {name} only with cookie-path=/")
 
 
 def is_redirecting(mapping: Mapping) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 from attrs import evolve
 
 from lbconsul.config import address_values, values
-from lbconsul.config.affinity_options import HASH_OPTIONS
+from lbconsul.config.affinity_options import HASH_OPTIONS, STICKY_OPTIONS
 from lbconsul.config.http_options import HTTP_OPTIONS
 from lbconsul.config.latency import slow_rule
 from lbconsul.config.limit_options import LIMIT_OPTIONS
@@ -246,6 +246,7 @@ MAPPING_OPTIONS = table(
     *TLS_OPTIONS,
     *HTTP_OPTIONS,
     *REWRITING_OPTIONS,
+    *STICKY_OPTIONS,
     *REGISTER_OPTIONS,
     Option(
         "accept-proxy",

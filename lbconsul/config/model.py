@@ -8,6 +8,7 @@ from attrs import evolve, field, frozen
 from lbconsul.config.affinity import Affinity
 from lbconsul.config.compression import Compression
 from lbconsul.config.consul import ConsulConfig
+from lbconsul.config.cookies import CookieAttributes
 from lbconsul.config.http import HTTP
 from lbconsul.config.latency import SlowRule
 from lbconsul.config.listen import Listen, TCPListen, UnixListen
@@ -195,6 +196,8 @@ class Mapping:
     tagged_address: str = ""
     policy: str = "leastconn"
     affinity: Affinity = Affinity()
+    #: Attributes of cookies that the gateway sets.
+    cookies: CookieAttributes = CookieAttributes()
     #: What is asked about clients, as ``MODULE:NAME`` or by entry points.
     hooks: tuple[str, ...] = ()
     health: frozenset[str] = frozenset({"passing", "warning"})
@@ -329,6 +332,8 @@ class Config:
     admin_client_ca: str = ""
     #: The URL of Consul's own page, or ``off``; empty: the one of Consul's address.
     consul_ui: str = ""
+    #: Holds the keys of the gateway's own cookies.
+    cookie_key_file: str = ""
     state_dir: str = ""
     shutdown_grace: float = 0.0
     takeover: str = ""

@@ -155,6 +155,12 @@ GATEWAY_OPTIONS = table(
         " given, /ui of Consul's address",
     ),
     Option(
+        "cookie-key-file",
+        values.printable,
+        "file that holds the key of the cookies of sticky=, for several gateways to"
+        " share; without it, a key of chance is kept in state-dir",
+    ),
+    Option(
         "workers",
         values.worker_count,
         "processes that serve, or auto: one for each available core [1]",

@@ -4,6 +4,7 @@ from collections.abc import Set
 from functools import lru_cache
 from typing import Any
 
+from lbconsul.config.affinity_options import STICKY_OPTIONS
 from lbconsul.config.consul import ConsulConfig
 from lbconsul.config.http_options import HTTP_OPTIONS
 from lbconsul.config.lists import LISTS
@@ -22,7 +23,10 @@ _SIZES = frozenset(
 
 #: Options that a mapping has only with ``mode=http``.
 _OF_HTTP = frozenset(
-    ["max-requests", *(each.name for each in (*HTTP_OPTIONS, *REWRITING_OPTIONS))]
+    [
+        "max-requests",
+        *(each.name for each in (*HTTP_OPTIONS, *REWRITING_OPTIONS, *STICKY_OPTIONS)),
+    ]
 )
 
 _DEFAULT = Mapping("web")
@@ -97,6 +101,8 @@ def _text(name: str, value: Any) -> str:
         return f"{value}{_UNITS[name]}" if value else "off"
     if name == "hash-balance-factor":
         return str(value or "off")
+    if name == "sticky":
+        return f"cookie:{value}" if value else "off"
     if name == "unix-mode":
         return f"{value:03o}"
     if name in _SIZES:

@@ -93,6 +93,12 @@ class DataPlane(CertificateUser, PasswordUser, Protocol):
     #: The listening sockets, those of workers included.
     sockets: ListeningSockets
 
+    def use_cookie_keys(self, keys: tuple[bytes, ...]) -> None:
+        """Make cookies with the first of these keys, and know those of all.
+
+        Workers get them with their next mappings.
+        """
+
     @property
     def running(self) -> int:
         """Whether the service runs."""

@@ -14,6 +14,7 @@ from lbconsul.consul.client import ConsulClient
 from lbconsul.errors import CannotReload
 from lbconsul.gateway.availability import Availability
 from lbconsul.gateway.certificates import Certificates
+from lbconsul.gateway.cookie_keys import CookieKeys
 from lbconsul.gateway.interfaces import EventObserver, Gateway
 from lbconsul.gateway.operations import Operations
 from lbconsul.gateway.password_files import PasswordFiles, UsedPasswords
@@ -41,6 +42,7 @@ class Prepared:
     passwords: list[UsedPasswords]
     #: The open sockets of the added mappings.
     added: list[OwnedSocket]
+    cookie_keys: tuple[bytes, ...] = field(repr=False)
 
 
 @define(eq=False)
@@ -57,6 +59,7 @@ class Reloader:
     _screening: Screening
     _registrations: Registrations
     _observer: EventObserver
+    _cookie_keys: CookieKeys
     _new_client: Callable[[ConsulConfig], ConsulClient]
     #: The steps still to do of a reload in slices.
     _steps: Iterator[object] | None = field(init=False, default=None)
@@ -120,6 +123,7 @@ class Reloader:
             gateway.data_plane.extensions.load(row)
             yield False
         client = self._new_client(config.consul)
+        cookie_keys = self._cookie_keys.read(config)
         yield True
         # Mappings of endpoints outside stay, though they are not in the configuration.
         lent = set(gateway.data_plane.mappings).difference(rows(before))
@@ -127,13 +131,23 @@ class Reloader:
         passwords = yield from self._passwords.loading([*config.mappings, *lent])
         listening = [each for each in plan.added if not each.route]
         added = yield from gateway.data_plane.sockets.binding(listening)
-        return Prepared(config, refused, plan, client, certificates, passwords, added)
+        return Prepared(
+            config,
+            refused,
+            plan,
+            client,
+            certificates,
+            passwords,
+            added,
+            cookie_keys,
+        )
 
     def _commit(self, prepared: Prepared) -> Iterator[object]:
         """Do the rest; none of it can fail."""
         gateway, config, plan = self._gateway, prepared.config, prepared.plan
         data_plane = gateway.data_plane
         gateway.use(config)
+        data_plane.use_cookie_keys(prepared.cookie_keys)
         self._certificates.use_only(prepared.certificates)
         self._passwords.use_only(prepared.passwords)
         yield True

@@ -207,6 +207,10 @@ class LocalDataPlane(MultiService):
         self._runtime.acceptors.use(tls, server)
         self.listeners.certificates_loaded()
 
+    def use_cookie_keys(self, keys: tuple[bytes, ...]) -> None:
+        """Make cookies with the first of these keys, and know those of all."""
+        self._runtime.cookie_tokens.use(keys)
+
     def drop_certificates(self, wanted: Collection[TLS]) -> None:
         """Drop the certificates of all TLS options but these."""
         self._runtime.acceptors.keep_only(wanted)

@@ -7,7 +7,7 @@ accepts, which makes a retry always safe.
 import errno
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from enum import Enum, auto
 from typing import Protocol
 
@@ -19,6 +19,7 @@ from zope.interface import implementer
 
 from lbconsul.balance.failover import Failover
 from lbconsul.balance.hash_key import HashKey
+from lbconsul.balance.instance import Identity
 from lbconsul.balance.upstream import Lease, Outcome, Upstream
 from lbconsul.errors import AllFull, NoUpstream
 from lbconsul.net.connect import connect
@@ -124,6 +125,20 @@ class Dialer:
         return lease, sock, code
 
 
+class OwnInstance(Protocol):
+    """The one instance that a client comes to."""
+
+    @property
+    def identity(self) -> Identity:
+        """Which one it is."""
+
+    def lease(self, now: float) -> Lease | None:
+        """A lease on it; None if it gets no requests any more.
+
+        :raises AllFull: it is at its connection limit.
+        """
+
+
 class DialState(Enum):
     """What a dial does between two calls from outside."""
 
@@ -164,6 +179,7 @@ class DialAttempt:
         "is_reused",
         "key",
         "lease",
+        "own",
         "reuse",
         "since",
         "state",
@@ -190,6 +206,8 @@ class DialAttempt:
         self.lease: Lease | None = None
         #: What the policy may choose by.
         self.key: HashKey | None = None
+        #: The instance that the client comes to, for which it waits while that is full.
+        self.own: OwnInstance | None = None
         #: The upstreams that did not accept, once for each address that was tried.
         self.tried: list[Upstream] = []
         #: Why the last one of them did not.
@@ -206,9 +224,12 @@ class DialAttempt:
             dialer.wait_queue.dispatch()
         try:
             if self.tried:
+                self.own = None  # it does not accept
                 self.lease = lease_next(
                     dialer.failover, self.tried, self._attempts, self.key
                 )
+            elif self.own is not None:
+                self.lease = self._lease_own(self.own)
             else:
                 self.lease = dialer.failover.lease((), self._attempts, self.key)
         except AllFull:
@@ -223,6 +244,18 @@ class DialAttempt:
             if self.tried:
                 self.since = dialer.clock.seconds()
             self._connect(self.lease.upstream)
+
+    def _lease_own(self, own: "OwnInstance") -> Lease:
+        """Lease the client's own instance, or another one if it gets none there.
+
+        :raises AllFull: it has to wait.
+        :raises NoUpstream: there is none.
+        """
+        lease = own.lease(self._dialer.clock.seconds())
+        if lease is not None:
+            return lease
+        self.own = None
+        return self._dialer.failover.lease((), self._attempts, self.key)
 
     def connect_to(self, lease: Lease) -> None:
         """Try the upstream of this lease first."""
@@ -262,12 +295,21 @@ class DialAttempt:
     def _try_dial(self) -> bool:
         dialer, tried, attempts = self._dialer, self.tried, self._attempts
         try:
-            self.lease = lease_next(dialer.failover, tried, attempts, self.key)
+            if self.own is not None:
+                self.lease = self.own.lease(dialer.clock.seconds())
+            else:
+                self.lease = lease_next(dialer.failover, tried, attempts, self.key)
         except NoUpstream:
-            self.lease = lease_recovered(dialer.failover, tried, attempts)
+            if self.own is None:
+                self.lease = lease_recovered(dialer.failover, tried, attempts)
             if self.lease is None:
                 return False
         dialer.wait_queue.leave(self)  # before it may have to queue up again
+        if self.lease is None:  # its own instance gets no requests any more
+            self.own = None
+            self.state = _CHOOSING
+            self.start()
+            return True
         self.state = _CHOOSING
         self.since = dialer.clock.seconds()
         self._connect(self.lease.upstream)
@@ -328,6 +370,11 @@ class DialAttempt:
         else:
             ended = reason.check(ConnectionDone)
             self._fail(Termination.HARD_STOP if ended else Termination.INTERNAL)
+
+    @property
+    def waits_for(self) -> Collection[object]:
+        """What it waits for: its own instance, or any but those that were tried."""
+        return frozenset(self.tried) if self.own is None else self.own.identity
 
     @property
     def is_waiting(self) -> bool:

@@ -3,8 +3,9 @@
 from abc import abstractmethod
 
 from lbconsul.balance.upstream import Lease, Upstream
+from lbconsul.errors import AllFull
 from lbconsul.net.stream import Stream
-from lbconsul.proxy.dialer import DialAttempt
+from lbconsul.proxy.dialer import DialAttempt, OwnInstance
 from lbconsul.proxy.http_bound import BoundUpstream
 from lbconsul.proxy.http_request import ForwardedRequest
 from lbconsul.proxy.http_side import Part
@@ -20,6 +21,9 @@ FRESH = 1.0
 
 class DialedRequest(ForwardedRequest):
     """Finds a connection for one request, and sends it there."""
+
+    #: The instance that its client comes to.
+    _own: OwnInstance | None = None
 
     def begin(self, body: Part) -> None:
         """Find an upstream, and send it the request with this beginning of the body.
@@ -40,8 +44,26 @@ class DialedRequest(ForwardedRequest):
         lease, prefers = None, self._session.prefers
         if prefers is not None:
             lease = self._row.dialer.failover.lease_instance(prefers)
+        if lease is None and self._settings.sticky is not None:
+            own = self._own = self._settings.sticky.own(
+                self._row.dialer.failover, self.plan.tokens, self.begun_at
+            )
+            if own is not None:
+                self._connect_or_wait(own)
+                return
         if lease is None:
             lease = self._row.dialer.lease(self.plan.key)
+        if lease is None:
+            self._connect(None, self.begun_at)
+        else:
+            self._go_to(lease, self.begun_at)
+
+    def _connect_or_wait(self, own: OwnInstance) -> None:
+        """Send the request to its client's instance, once that is not full."""
+        try:
+            lease = own.lease(self.begun_at)
+        except AllFull:
+            lease = None
         if lease is None:
             self._connect(None, self.begun_at)
         else:
@@ -95,6 +117,8 @@ class DialedRequest(ForwardedRequest):
             dial = self._dial = HandshakeDial(row.dialer, handshake, self, now, header)
         dial.tried = list(self._tried)
         dial.key = self.plan.key
+        if not self._tried:
+            dial.own = self._own
         if lease is not None:
             dial.connect_to(lease)
         else:

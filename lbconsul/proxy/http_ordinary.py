@@ -52,7 +52,11 @@ class OrdinaryRequests(LimitedSide):
             self._refusal = limits.refusal(now)
             if self._refusal is not None:
                 return False
-        upstream = row.dialer.failover.pick(plan.key)
+        failover, sticky = row.dialer.failover, settings.sticky
+        if sticky is None:
+            upstream = failover.pick(plan.key)
+        else:  # a client without its cookie gets one, for which an exchange is needed
+            upstream = sticky.pick(failover, plan.tokens, now)
         if upstream is None:
             if limits is not None:
                 limits.give_back()  # the exchange asks again
@@ -69,7 +73,7 @@ class OrdinaryRequests(LimitedSide):
             exchange = self._begun = Exchange(self, plan, request_id, now, now)
             if limits is not None:
                 exchange.requests = limits.row.requests
-            exchange.connect(row.dialer.failover.lease_of(upstream), body)
+            exchange.connect(failover.lease_of(upstream), body)
             return True
         settings.active += 1
         if settings.retry_budget is not None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Sequence
 
 from attrs import define, evolve
 
@@ -60,6 +61,8 @@ class Plan:
     size: int = 0
     #: What the policy chooses an upstream by.
     key: HashKey | None = None
+    #: What its cookies say of the instance that its client comes to; with `sticky`.
+    tokens: Sequence[bytes] = ()
     #: Where the client is sent to, if that is a redirect.
     location: bytes = b""
     #: What each request is asked about before it is served; None: there is no limit.
@@ -207,6 +210,8 @@ class Planner:
             query = head.target[len(head.path) :]
             plan.line = b"%b %b%b HTTP/1.1\r\n" % (head.method, plan.path, query)
         own, lines = settings.mapping.http.upstream_host, fields.lines
+        if settings.sticky is not None:
+            plan.tokens, lines = settings.sticky.read(lines)
         if own:
             lines = _HOST.sub(b"", lines)
             if own != "address":

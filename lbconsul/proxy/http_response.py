@@ -85,6 +85,8 @@ class AnsweredRequest(CompressedResponse):
             lines = self.plan.response_lines(lines, fields, self.request_id, waited)
             if self._settings.logs_responses:
                 self.response_fields = fields.raw
+        if self._settings.sticky is not None:
+            lines += self._own_lines(lines)
         if self.close:
             lines += b"Connection: close\r\n"
         elif not self.head.fields.minor:
@@ -96,11 +98,23 @@ class AnsweredRequest(CompressedResponse):
         else:
             self._pass_encoded(sent_head, part, is_over)
 
+    def _own_lines(self, lines: bytes) -> bytes:
+        """What a response with these lines has beside them, so that its client comes
+        again.
+        """
+        sticky, lease, plan = self._settings.sticky, self.lease, self.plan
+        if sticky is None or lease is None:
+            return b""
+        return sticky.lines(
+            self._row.dialer.failover, lease.upstream, plan.tokens, plan.scheme, lines
+        )
+
     def _pass_upgrade(self, head: ResponseHead, rest: bytes) -> None:
         """Have both sides speak another protocol from now on."""
         self.status = head.status
         self.answered_at = self._row.clock.seconds()
-        answer = head.line + head.fields.lines + b"\r\n"
+        lines = head.fields.lines
+        answer = b"%b%b%b\r\n" % (head.line, lines, self._own_lines(lines))
         if self._settings.logs_responses:
             self.response_fields = head.fields.raw
         self.head_sent = len(answer)

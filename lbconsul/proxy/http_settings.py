@@ -29,6 +29,7 @@ from lbconsul.process.files import read_file
 from lbconsul.proxy.authenticators import Authenticator
 from lbconsul.proxy.compression_turns import CompressionTurns
 from lbconsul.proxy.http_keys import KeyFinder, key_finder
+from lbconsul.proxy.http_sticky import Sticky
 from lbconsul.proxy.http_upstream import UpstreamConnection
 from lbconsul.proxy.idle_connections import IdleConnections, IdleStores
 from lbconsul.proxy.request_log import RequestLog
@@ -102,6 +103,8 @@ class HTTPSettings:
     compressing: Compressing | None = field(init=False, default=None)
     #: What limits requests; None: nothing does.
     limits: RowLimits | None = None
+    #: Has clients come to the same instances; None: it does not matter to which.
+    sticky: Sticky | None = None
     #: Whether the lines of requests are not always the same.
     edits: bool = field(init=False)
     #: Whether responses get other lines than they have.
@@ -130,12 +133,13 @@ class HTTPSettings:
         authenticator: Authenticator | None = None,
         turns: CompressionTurns | None = None,
         row_limits: RowLimits | None = None,
+        sticky: Sticky | None = None,
     ) -> Self:
         """The settings for a mapping or route with ``mode=http``.
 
         `now` returns the time in seconds since the epoch; `denies` tells whether its
-        access control refuses an address, and `authenticator` who clients are;
-        `turns` are those of compression.
+        access control refuses an address, `authenticator` who clients are, and
+        `sticky` where they go; `turns` are those of compression.
         """
         http = mapping.http
         limits = Limits(head=http.max_head, target=http.max_uri)
@@ -165,6 +169,7 @@ class HTTPSettings:
             key_finder(mapping),
             turns,
             row_limits,
+            sticky,
         )
 
     def __attrs_post_init__(self) -> None:

@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from lbconsul.balance.failover import Failover
 from lbconsul.balance.hash_key import HashKey
+from lbconsul.balance.token_index import TokenIndex
 from lbconsul.balance.upstream import Upstream
 from lbconsul.balance.weighted import Chance
 from lbconsul.config.model import Mapping
@@ -127,6 +128,8 @@ class MappingProxy:
     _acceptor: TLSAcceptor | None = None
     #: Code of the operator's own that is asked about clients; None: there is none.
     hooks: "HookChain | None" = None
+    #: Gives what names instances in cookies.
+    _tokens: "Callable[[], TokenIndex]" = lambda: TokenIndex(lambda *words: ())
     #: Says who its clients are, in HTTP mode; None: they need not tell.
     _authenticator: "Authenticator | None" = None
     #: What counts clients and requests over all processes.
@@ -230,6 +233,8 @@ class MappingProxy:
             # Of the other clients it is known at their accept.
             if control and (mapping.route or mapping.http.trusted_proxies):
                 denies = control.denies
+            from lbconsul.proxy.http_sticky import Sticky
+
             self.http = HTTPSettings.of(
                 mapping,
                 self._idle_stores,
@@ -239,6 +244,7 @@ class MappingProxy:
                 self._authenticator,
                 self._compression_turns,
                 self.limits,
+                Sticky.of(mapping, self._tokens, self.stats.use_http()),
             )
             self._serves = self._serves or self.http.redirecting is not None
 

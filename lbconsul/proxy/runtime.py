@@ -22,6 +22,7 @@ from lbconsul.proxy.access_log import ConnectionWriter
 from lbconsul.proxy.authenticators import Authenticators
 from lbconsul.proxy.compression_turns import CompressionTurns
 from lbconsul.proxy.connection_limit import ConnectionLimit
+from lbconsul.proxy.cookie_tokens import CookieTokens
 from lbconsul.proxy.handshake_queue import HandshakeQueue
 from lbconsul.proxy.idle_connections import IdleStores
 from lbconsul.proxy.mapping_proxy import MappingProxy, ProxyObserver
@@ -105,6 +106,11 @@ class ProxyRuntime:
     )
     #: By a mapping's place, over all options it had.
     _stats: dict[Place, MappingStats] = Factory(dict)
+    #: What instances are called in cookies.
+    cookie_tokens: CookieTokens = field(
+        init=False,
+        default=Factory(lambda self: CookieTokens(self.registry), takes_self=True),
+    )
     #: Connections accepted by proxies that are gone.
     _accepted: int = 0
 
@@ -160,6 +166,7 @@ class ProxyRuntime:
             is_answered=partial(self._is_answered, failover_spec(mapping)),
             acceptor=self.acceptors.of(mapping.tls),
             hooks=self._hooks(mapping),
+            tokens=self.cookie_tokens.index,
             authenticator=self.authenticators.of(mapping.http.basic_auth),
             limiting=self._limiting,
             lag=self._latest_lag,

@@ -6,22 +6,25 @@ from typing import Protocol
 from attrs import Factory, define
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from lbconsul.balance.upstream import Upstream
 from lbconsul.net.throttled_log import ThrottledFailures
 
 #: Seconds between checks for a free upstream, beside the one at each connection's
 #: end: an instance may join, and other workers and mappings connect to the same ones.
 LOOK_EVERY = 0.02
 
-_Avoided = frozenset[Upstream]
+_Awaited = Collection[object]
 
 
 class Waiting(Protocol):
     """A dial that waits."""
 
     @property
-    def tried(self) -> Collection[Upstream]:
-        """Upstreams to avoid; constant while the dial waits."""
+    def waits_for(self) -> Collection[object]:
+        """What it waits for, as a key; constant while the dial waits.
+
+        That is any upstream but those in a set, the longer the more urgent, or one
+        instance, by its identity.
+        """
 
     def try_dial(self) -> bool:
         """Leave the queue and dial if an upstream is free; returns whether one was."""
@@ -36,14 +39,14 @@ _Fifo = dict[Waiting, None]
 class WaitQueue:
     """A queue of at most `length` dials.
 
-    Dials that avoid the same upstreams share one FIFO: if its first cannot dial, none
-    of them can.  Dials that have already tried some upstreams go first.
+    Dials that wait for the same share one FIFO: if its first cannot dial, none of them
+    can.  Dials that have already tried some upstreams go first.
     """
 
     _clock: IReactorTime
     _length: int
-    #: The FIFOs that are not empty, by avoided upstreams; asked for each connection.
-    queues: dict[_Avoided, _Fifo] = Factory(dict)
+    #: The FIFOs that are not empty, by what they wait for; asked for each connection.
+    queues: dict[_Awaited, _Fifo] = Factory(dict)
     _next: IDelayedCall | None = None
     _is_dispatching: bool = False
     _bugs: ThrottledFailures = Factory(
@@ -57,14 +60,14 @@ class WaitQueue:
         """Queue a dial; returns false if the queue is full."""
         if len(self) >= self._length:
             return False
-        self.queues.setdefault(frozenset(dial.tried), {})[dial] = None
+        self.queues.setdefault(dial.waits_for, {})[dial] = None
         if self._next is None:
             self._look_later()
         return True
 
     def leave(self, dial: Waiting) -> None:
         """Remove a dial, if it waits."""
-        self._drop(dial, frozenset(dial.tried))
+        self._drop(dial, dial.waits_for)
 
     def dispatch(self) -> None:
         """Let queued dials proceed while upstreams are free."""
@@ -72,8 +75,8 @@ class WaitQueue:
             return
         self._is_dispatching = True
         try:
-            for avoided in sorted(self.queues, key=len, reverse=True):
-                while self._dispatches(avoided):
+            for awaited in sorted(self.queues, key=len, reverse=True):
+                while self._dispatches(awaited):
                     pass
         finally:
             self._is_dispatching = False
@@ -85,9 +88,9 @@ class WaitQueue:
             self._next.cancel()
             self._next = None
 
-    def _dispatches(self, avoided: _Avoided) -> bool:
-        """Whether the first dial that avoids these upstreams could proceed."""
-        queue = self.queues.get(avoided)
+    def _dispatches(self, awaited: _Awaited) -> bool:
+        """Whether the first dial that waits for this could proceed."""
+        queue = self.queues.get(awaited)
         if queue is None:
             return False
         first = next(iter(queue))
@@ -96,15 +99,15 @@ class WaitQueue:
         except Exception:
             # A bug in one dial must not stop the others.
             self._bugs.tell("a bug in lbconsul: a queued dial failed")
-            self._drop(first, avoided)
+            self._drop(first, awaited)
             return True
 
-    def _drop(self, dial: Waiting, avoided: _Avoided) -> None:
-        queue = self.queues.get(avoided)
+    def _drop(self, dial: Waiting, awaited: _Awaited) -> None:
+        queue = self.queues.get(awaited)
         if queue is not None:
             queue.pop(dial, None)
             if not queue:
-                del self.queues[avoided]
+                del self.queues[awaited]
 
     def _look_later(self) -> None:
         self._next = self._clock.callLater(LOOK_EVERY, self._look)

@@ -74,7 +74,7 @@ class HTTPUpstreamStats:
 class HTTPStats:
     """The statistics of the requests of one mapping or route.
 
-    The session counts `retries`, `reused` and `refused` itself.
+    The session counts `retries`, `reused`, `refused` and what stickiness does itself.
     """
 
     #: By `CLASSES`, answers of our own included.
@@ -85,6 +85,11 @@ class HTTPStats:
     retries: int = 0
     #: Requests sent over a connection that had been kept idle.
     reused: int = 0
+    #: With `sticky`: requests that went to the instance of their client's cookie;
+    #: answers with a cookie for a client that had none; and with another one.
+    stuck: int = 0
+    bound: int = 0
+    moved_elsewhere: int = 0
     #: Answers of our own, by their reason.
     refused: Counter[str] = Factory(Counter)
     #: Seconds until the first byte of an upstream's answer, and until the request is
@@ -180,6 +185,9 @@ class HTTPStats:
         self.received += other.received
         self.sent += other.sent
         self.retries += other.retries
+        self.stuck += other.stuck
+        self.bound += other.bound
+        self.moved_elsewhere += other.moved_elsewhere
         self.reused += other.reused
         self.refused.update(other.refused)
         self.first_byte.add(other.first_byte)

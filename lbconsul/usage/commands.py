@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from attrs import evolve, frozen
 
+from lbconsul.config.affinity_options import STICKY_OPTIONS
 from lbconsul.config.http_options import HTTP_OPTIONS
 from lbconsul.config.options import CONSUL_OPTIONS
 from lbconsul.config.register_options import REGISTER_OPTIONS
@@ -115,6 +116,10 @@ SERVING = (
         "Rewriting, with mode=http", *(each.name for each in REWRITING_OPTIONS)
     ),
     _group(
+        "Clients that come again, with mode=http",
+        *(each.name for each in STICKY_OPTIONS),
+    ),
+    _group(
         "Status and orders",
         "admin", "admin-token-file", "admin-token", "admin-read-token-file",
         "admin-read-token", "admin-open-read", "admin-tls", "admin-client-ca",
@@ -124,7 +129,10 @@ SERVING = (
         "The log",
         "connection-log", "log-format", "log-file", "log-file-size", "log-file-keep",
     ),
-    _group("The gateway", "workers", "state-dir", "takeover", "shutdown-grace"),
+    _group(
+        "The gateway",
+        "workers", "state-dir", "takeover", "shutdown-grace", "cookie-key-file",
+    ),
 )  # fmt: skip
 
 #: Options of twistd, which ``run`` takes as well.

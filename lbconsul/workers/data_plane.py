@@ -255,6 +255,14 @@ class WorkerDataPlane(MultiService):
         for worker in self.workers:
             worker.send(KeepPasswords(tuple(wanted)))
 
+    def use_cookie_keys(self, keys: tuple[bytes, ...]) -> None:
+        """Make cookies with the first of these keys, and know those of all.
+
+        Workers get them with their next mappings.
+        """
+        self._local.use_cookie_keys(keys)
+        self._listeners.cookie_keys = keys
+
     def drop_certificates(self, wanted: Collection[TLS]) -> None:
         """Drop the certificates of all TLS options but these."""
         self._local.drop_certificates(wanted)

@@ -19,7 +19,8 @@ from lbconsul.text import fit
 #: The longest text that a worker reports, in characters.
 _LONGEST = 1024
 
-_COUNTERS = ("received", "sent", "retries", "reused", "answered")
+_COUNTERS = ("received", "sent", "retries", "reused", "answered", "stuck", "bound",
+    "moved_elsewhere")  # fmt: skip
 _LISTS = ("classes", "recent")
 _HISTOGRAMS = ("first_byte", "request")
 _GAUGES = ("active_requests", "idle_connections")

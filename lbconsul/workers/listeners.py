@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from itertools import count
 
-from attrs import Factory, define, evolve
+from attrs import Factory, define, evolve, field
 
 from lbconsul.config.listen import Listen
 from lbconsul.config.model import Mapping, rows
@@ -25,6 +25,8 @@ class ListenerSet:
     _connection_log: bool
     #: Assigns slots of credits to the parts of splits; None: they share none.
     _slots: CreditSlots | None = None
+    #: The keys of the gateway's own cookies.
+    cookie_keys: tuple[bytes, ...] = field(default=(), kw_only=True, repr=False)
     #: The numbers of each socket's rows, by their keys.  That of the mapping, the
     #: first, is the socket's; no number is ever reused.
     _sockets: dict[OwnedSocket, dict[str, int]] = Factory(dict)
@@ -121,5 +123,10 @@ class ListenerSet:
                 descriptors[number] = each.open().fileno()
             else:
                 others += mapping.rows
-        serve = Serve(tuple(assignments), self._connection_log, tuple(others))
+        serve = Serve(
+            tuple(assignments),
+            self._connection_log,
+            tuple(others),
+            cookie_keys=self.cookie_keys,
+        )
         return serve, descriptors

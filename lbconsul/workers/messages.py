@@ -9,7 +9,7 @@ import pickle
 from collections.abc import Mapping as AbstractMapping
 from typing import TYPE_CHECKING, Any
 
-from attrs import asdict, frozen
+from attrs import asdict, field, frozen
 
 from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.pool_spec import ServiceQuery
@@ -73,6 +73,8 @@ class Serve:
     others: tuple[Mapping, ...] = ()
     #: How many listening sockets were sent for this message.
     sent: int = 0
+    #: The keys of the gateway's own cookies; the first one makes new ones.
+    cookie_keys: tuple[bytes, ...] = field(default=(), repr=False)
 
 
 @frozen

@@ -197,6 +197,7 @@ class Worker:
         """Serve mappings with the sockets that were sent for this command."""
         if self._state is State.DRAINING:
             return  # it was sent before the master knew
+        self._runtime.cookie_tokens.use(command.cookie_keys)
         self._assignments.receive(command)
         self._reporter.serve(self._assignments.rows)
         renew = command.connection_log != self._runtime.connection_log

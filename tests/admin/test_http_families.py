@@ -47,6 +47,9 @@ def test_all_else() -> None:
         ("idle_upstream_connections", 12),
         ("request_retries_total", 4),
         ("requests_reused_total", 500),
+        ("requests_sticky_total", 0),
+        ("sticky_cookies_new_total", 0),
+        ("sticky_cookies_moved_total", 0),
         ("request_first_byte_seconds_count", 1000),
         ("request_seconds_count", 1000),
     ):

@@ -721,3 +721,88 @@ class TestPick:
             stage.show("a", REFUSED)
         stage.tick()
         assert stage.failovers[0].pick() is None
+
+
+class TestKept:
+    """Clients that come again to one instance."""
+
+    def _kept(self, stage: Stage, name: str, since: float = 0.0) -> bool:
+        """Whether it gets its client, in both ways in which it may."""
+        failover = stage.failovers[0]
+        lease = failover.lease_kept(an_identity(name), since)
+        if lease is not None:
+            lease.end()
+        assert failover.keeps(an_identity(name), since) == (lease is not None)
+        picked = failover.pick_kept(an_identity(name), since)
+        if picked is not None:
+            assert picked.load.open == 1
+            failover.lease_of(picked).end()
+            assert name_of(picked) == name
+        assert (picked is not None) == (lease is not None)
+        return lease is not None
+
+    def test_the_one_that_serves(self) -> None:
+        """It gets them; one that is unknown, or has left, does not."""
+        stage = Stage()
+        stage.answer("a", "b", "c")
+        assert self._kept(stage, "a")
+        assert not self._kept(stage, "x")
+        stage.leave("a")
+        assert not self._kept(stage, "a")
+
+    def test_one_that_drains(self) -> None:
+        """One that an operator drains keeps its clients, for a while; a critical one
+        does not.
+        """
+        stage = Stage()
+        stage.answer("a", "b", "c")
+        stage.registry.set_drained({an_identity("a"): 0})
+        assert self._kept(stage, "a", stage.now - 300)
+        assert not self._kept(stage, "a", stage.now)
+        stage.turn(["b"], "maintenance")
+        assert self._kept(stage, "b", stage.now - 300)
+        stage.turn(["c"], "critical")
+        assert not self._kept(stage, "c")
+
+    def test_one_that_is_ejected(self) -> None:
+        """It gets none."""
+        stage = Stage()
+        stage.answer("a", "b", "c")
+        stage.show("a", REFUSED, REFUSED, REFUSED)
+        assert not self._kept(stage, "a")
+        assert self._kept(stage, "b")
+
+    def test_one_that_is_suspect(self) -> None:
+        """It may well live: its clients find out."""
+        stage = Stage(PoolSpec(ServiceQuery("web"), caution=ShrinkGuardConfig(0.3)))
+        stage.answer("a", "b", "c")
+        stage.answer("a")
+        assert self._kept(stage, "b")
+
+    def test_one_that_is_full(self) -> None:
+        """Its clients wait."""
+        stage = Stage(PoolSpec(ServiceQuery("web"), limit=1))
+        stage.answer("a")
+        lease = stage.lease()
+        failover = stage.failovers[0]
+        assert failover.keeps(an_identity("a"), 0.0)
+        assert failover.pick_kept(an_identity("a"), 0.0) is None
+        with pytest.raises(AllFull):
+            failover.lease_kept(an_identity("a"), 0.0)
+        lease.end()
+        assert self._kept(stage, "a")
+
+    def test_several_datacenters(self) -> None:
+        """Clients stay where they are, whichever datacenter new ones go to; the
+        fallback keeps none.
+        """
+        stage = _two(fallback=True)
+        stage.answer("sorry", number=2)
+        failover = stage.failovers[0]
+        assert failover.pick_kept(an_identity("x"), 0.0) is None
+        lease = failover.lease_kept(an_identity("x"), 0.0)
+        assert lease is not None
+        assert not failover.is_fallback(lease.upstream)
+        assert not failover.keeps(an_identity("sorry"), 0.0)
+        [sorry] = failover.all[-1].upstreams()
+        assert failover.is_fallback(sorry)

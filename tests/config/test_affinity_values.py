@@ -41,3 +41,27 @@ def test_no_balance_factor(text: str) -> None:
     """Below 101 not all connections would have a place."""
     with pytest.raises(ValueError, match="must be off, or percent from 101 to 1000"):
         affinity_values.balance_factor(text)
+
+
+def test_sticky() -> None:
+    """A cookie of a name, or of the usual one."""
+    assert affinity_values.sticky("off") == ""
+    assert affinity_values.sticky("cookie") == "lbconsul"
+    assert affinity_values.sticky("cookie:__Host-SRV") == "__Host-SRV"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "on", "cookie:", "cookie:a b", "cookie:a=b", "ip"]
+)
+def test_not_sticky(text: str) -> None:
+    """What a browser would not take is refused."""
+    with pytest.raises(ValueError, match="must be off, cookie or cookie:NAME"):
+        affinity_values.sticky(text)
+
+
+def test_cookie_path() -> None:
+    """A path of the site; what would end it in the field is refused."""
+    assert affinity_values.cookie_path("/app/1") == "/app/1"
+    for wrong in ("", "app", "/a;b", "/a b", "/" + "a" * 255, "/\r\nX: 1"):
+        with pytest.raises(ValueError, match="must be a path such as / or /app"):
+            affinity_values.cookie_path(wrong)

@@ -31,6 +31,9 @@ def _mapping(mapping: str, *routes: str, **options: str) -> Mapping:
         ("443:web,upstream-tls=on", "upstream-key=/k.pem", "upstream-cert="),
         ("80:web", "register-tags=edge", "register="),
         ("80:web,register=off", "register-address=10.0.0.7", "register="),
+        ("80:web", "hash-balance-factor=150", "policy=hash"),
+        ("80:web", "hash-by=source", "policy=hash, or a policy of your own"),
+        ("80:web", "sticky=cookie", "mode=http"),
     ],
 )
 def test_without_effect(mapping: str, option: str, needed: str) -> None:
@@ -215,3 +218,39 @@ def test_registering_a_route() -> None:
     mapping = "80:web,mode=http,register=edge"
     with pytest.raises(ConfigError, match=r"is for all clients of 0\.0\.0\.0:80"):
         _mapping(mapping, "80:/api=api,register=api")
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (
+            "cookie-same-site=none,cookie-secure=off",
+            "browsers keep no cookie with cookie-same-site=none and cookie-secure=off",
+        ),
+        (
+            "sticky=cookie:__Secure-a,cookie-secure=off",
+            "browsers keep no cookie __Secure-a with cookie-secure=off",
+        ),
+        (
+            "sticky=cookie:__Host-a,cookie-path=/a",
+            "browsers keep a cookie __Host-a only with cookie-path=/",
+        ),
+    ],
+)
+def test_cookies_that_browsers_refuse(options: str, why: str) -> None:
+    """What would have no effect is refused at the start."""
+    with pytest.raises(ConfigError) as raised:
+        _mapping(f"80:web,mode=http,{options}")
+    assert str(raised.value).endswith(f": {why}")
+
+
+def test_keys_of_requests_are_for_http_mode() -> None:
+    """A mapping of connections knows their source alone."""
+    with pytest.raises(ConfigError) as raised:
+        _mapping("80:web,policy=hash,hash-by=uri")
+    assert str(raised.value) == (
+        "--map 80:web,policy=hash,hash-by=uri: hash-by=uri: works only with mode=http;"
+        " without it, by source alone"
+    )
+    by_default = _mapping("80:web,policy=hash", hash_by="uri")
+    assert by_default.affinity.hash_by == ""

@@ -9,6 +9,7 @@ from lbconsul.balance import policies
 from lbconsul.config.affinity import Affinity
 from lbconsul.config.compression import Compression
 from lbconsul.config.consul import ConsulConfig
+from lbconsul.config.cookies import CookieAttributes
 from lbconsul.config.http import HTTP
 from lbconsul.config.lists import LISTS
 from lbconsul.config.mapping_options import MAPPING_OPTIONS, POLICIES
@@ -39,6 +40,7 @@ OF_TAGS = {"rewriting.strips_within_segments", "rewriting.redirects_rewritten"}
 #: Fields of a mapping that hold a group of options.
 GROUPS = {
     "affinity": Affinity,
+    "cookies": CookieAttributes,
     "timeouts": Timeouts,
     "limits": Limits,
     "ejection": Ejection,
@@ -117,7 +119,8 @@ def test_defaults_are_told_at_all() -> None:
     assert "if not given, as long as connect-timeout" in OPTIONS["queue-timeout"].help
     assert {option.name for option, _ in _promised()} == {
         "policy", "health", "node-checks", "connect-timeout", "attempts",
-        "hash-balance-factor",
+        "hash-balance-factor", "sticky", "cookie-path", "cookie-max-age",
+        "cookie-secure", "cookie-http-only", "cookie-same-site",
         "idle-timeout", "half-close-timeout", "max-connections", "unix-mode", "verify",
         "connection-log", "workers", "eject-latency", "eject-after", "eject-base-time",
         "eject-on-early-close",

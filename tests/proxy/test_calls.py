@@ -66,9 +66,10 @@ MOST_OF_A_VARYING_REQUEST = {"log off": 29, "log on": 32}
 MOST_WITH_HTTP = {"log off": 83, "log on": 91}
 
 #: The calls of a kept request where the mapping does more, without a log.
-MOST_OF_A_REQUEST_WITH = {"policy=hash by a field": 20}
+MOST_OF_A_REQUEST_WITH = {"policy=hash by a field": 20, "sticky": 21}
 
 _REQUEST_FEATURES: dict[str, dict[str, Any]] = {
+    "sticky": {"affinity": Affinity(sticky="lbconsul")},
     "policy=hash by a field": {
         "policy": "hash",
         "affinity": Affinity("header:host", 0),

@@ -18,6 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from lbconsul.balance.failover import Failover
+from lbconsul.balance.hash_key import HashKey
 from lbconsul.balance.instance import Instance
 from lbconsul.balance.pool_spec import FailoverSpec, OutlierConfig, ServiceQuery
 from lbconsul.balance.registry import Registry
@@ -84,9 +85,14 @@ class User:
             self.sweeper.add(dial)
         return dial
 
-    def lease(self, avoiding: Collection[Upstream], attempts: int) -> Lease:
+    def lease(
+        self,
+        avoiding: Collection[Upstream],
+        attempts: int,
+        key: HashKey | None = None,
+    ) -> Lease:
         """In the place of the failover: note what it leases."""
-        lease = self.registry.failover(self.route).lease(avoiding, attempts)
+        lease = self.registry.failover(self.route).lease(avoiding, attempts, key)
         self.tried.append(lease.upstream.instance.port)
         return lease
 

@@ -29,6 +29,11 @@ class Client:
     tried: list[Upstream] = Factory(list)
     then: Callable[["Client"], None] = lambda client: None
 
+    @property
+    def waits_for(self) -> frozenset[Upstream]:
+        """Any upstream that it has not tried."""
+        return frozenset(self.tried)
+
     def try_dial(self) -> bool:
         for upstream, count in self.places.free.items():
             if count and upstream not in self.tried:

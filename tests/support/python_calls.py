@@ -1,6 +1,7 @@
 """Counts the Python functions that a proxy calls for a connection."""
 
 import os
+import re
 import select
 import socket
 import ssl
@@ -81,7 +82,8 @@ def calls_per_request(
 ) -> float:
     """The mean over requests of one client that keeps its connection.
 
-    Counted as for a connection.  Those to upstreams are kept as well.  With `varies`
+    Counted as for a connection.  Those to upstreams are kept as well.  It sends the
+    cookie that it gets.  With `varies`
     each request has another target and another Cookie.
     """
     mapping = evolve(Mapping("web", TCPListen("127.0.0.1", 0)), **options)
@@ -246,6 +248,9 @@ class _Proxy:
         while not received.endswith(b"x" * 100):
             self.reactor.turn_until(lambda: _is_ready(client))
             received += client.recv(4096)
+        cookie = re.search(rb"Set-Cookie: ([^;]+)", received)
+        if cookie is not None:
+            self.request = b"%bCookie: %b\r\n\r\n" % (self.request[:-2], cookie[1])
 
     def connect_silently(self, held: ExitStack) -> None:
         """A client that says nothing."""

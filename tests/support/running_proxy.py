@@ -27,6 +27,7 @@ from lbconsul.extensions.extensions import Extensions
 from lbconsul.net.listening_socket import ListeningSocket, OwnedSocket
 from lbconsul.net.poller import Poller, open_poller
 from lbconsul.proxy.active_listener import ActiveListener
+from lbconsul.proxy.cookie_tokens import CookieTokens
 from lbconsul.proxy.listener import Listener
 from lbconsul.proxy.mapping_proxy import MappingProxy, ProxyObserver
 from lbconsul.proxy.split import ProxySplit
@@ -126,6 +127,7 @@ class _Owner:
     _reactor: Any
     _poller: Poller
     _chain: Failover
+    _tokens: CookieTokens
 
     def proxy_for(self, mapping: Mapping, observer: ProxyObserver) -> MappingProxy:
         return MappingProxy(
@@ -137,6 +139,7 @@ class _Owner:
             acceptor=acceptor_of(mapping),
             hooks=Extensions(self._reactor).hooks(mapping),
             authenticator=authenticator_of(self._reactor, mapping),
+            tokens=self._tokens.index,
         )
 
     def listener_for(self, active: ActiveListener, source: ListeningSocket) -> Listener:
@@ -153,7 +156,8 @@ def active_listener(
     reactor: Any, poller: Poller, registry: Registry, mapping: Mapping = MAPPING
 ) -> ActiveListener:
     """A listener for a mapping of the service web."""
-    owner = _Owner(reactor, poller, registry.failover(_route_of(mapping)))
+    tokens, failover = CookieTokens(registry), registry.failover(_route_of(mapping))
+    owner = _Owner(reactor, poller, failover, tokens)
     return ActiveListener(OwnedSocket(mapping), mapping, owner)
 
 
