@@ -249,8 +249,10 @@ class Mapping:
         service = quoted(named) if named else "-"
         pattern, _, conditions = self.route.partition(" ")
         shown = f"{pattern}={service}" if pattern else service
-        if conditions:
+        if conditions.startswith("if-"):
             shown += f",{conditions}"
+        elif conditions:  # of a tag: the service, and what the tag says
+            shown = f"{pattern}={conditions}"
         if self.part is not None and self.part.name:
             shown += f",{self.part.name}"
         if self.listen is None:

@@ -68,7 +68,8 @@ class TagOptions:
             "prepend": self.prepend,
             "proto": self.proto,
             "pxyproto": "true" if self.proxy_protocol else "",
-            "redirect": "" if self.redirect is None else str(self.redirect),
+            # With $path in a URL without a query, tags mean the query, too.
+            "redirect": str(self.redirect or "").removesuffix("?$query"),
             "register": self.register,
             "strip": self.strip,
             "tlsskipverify": "true" if self.skip_verify else "",

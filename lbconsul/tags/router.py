@@ -7,146 +7,23 @@ longest.  If none of them takes it, those of the next pattern may.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Generic, TypeVar
-
-from attrs import Factory, define
 
 from lbconsul.config.route_pattern import RoutePattern
 from lbconsul.config.server_names import ANY
 from lbconsul.http.fields import Fields
 from lbconsul.http.router import Candidate, Explanation
 from lbconsul.tags import glob
+from lbconsul.tags.host_routes import HostRoutes, as_it_is
 from lbconsul.tags.hosts import is_literal, order, without_default_port
 from lbconsul.tags.paths import matched
 from lbconsul.tags.tag import RouteKey
 
 Value = TypeVar("Value")
 
-_SLASH = ord("/")
-
 #: So many hosts are remembered with the patterns that they match.
 _MOST_REMEMBERED = 1024
-
-
-def _as_it_is(path: bytes) -> bytes:
-    return path
-
-
-@define(eq=False)
-class _Host(Generic[Value]):
-    """The routes of one pattern of hosts."""
-
-    pattern: str
-    #: Whether paths are patterns, and what makes them alike.
-    _is_glob: bool
-    _fold: Callable[[bytes], bytes]
-    #: Routes by what their paths begin with, in the order in which they are tried.
-    _prefixes: dict[bytes, list[tuple[RouteKey, Value]]] = Factory(dict)
-    #: How many of them have a path of a length, and the lengths from the greatest.
-    _counts: dict[int, int] = Factory(dict)
-    _lengths: tuple[int, ...] = ()
-    #: Routes with patterns as their paths, in the order in which they are tried.
-    _globs: list[tuple[RouteKey, re.Pattern[str], Value]] = Factory(list)
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether it has no route."""
-        return not self._prefixes and not self._globs
-
-    @property
-    def routes(self) -> list[tuple[RouteKey, Value]]:
-        """All routes in the order in which they are tried."""
-        found = [one for several in self._prefixes.values() for one in several]
-        found += [(key, value) for key, _, value in self._globs]
-        return sorted(found, key=lambda each: _path_order(each[0]), reverse=True)
-
-    def put(self, key: RouteKey, value: Value) -> None:
-        """Have a route, which it has not."""
-        if self._is_glob and glob.is_glob(key.path):
-            self._globs.append((key, glob.compiled(key.path), value))
-            self._globs.sort(key=lambda each: _path_order(each[0]), reverse=True)
-            return
-        path = self._fold(key.path.encode())
-        same = self._prefixes.setdefault(path, [])
-        same.append((key, value))
-        same.sort(key=lambda each: _path_order(each[0]), reverse=True)
-        self._count(len(path), 1)
-
-    def drop(self, key: RouteKey) -> None:
-        """Have a route no more."""
-        self._globs = [each for each in self._globs if each[0] != key]
-        path = self._fold(key.path.encode())
-        same = self._prefixes.get(path, [])
-        others = [each for each in same if each[0] != key]
-        if len(others) == len(same):
-            return
-        self._count(len(path), -1)
-        if others:
-            self._prefixes[path] = others
-        else:
-            del self._prefixes[path]
-
-    def _count(self, length: int, more: int) -> None:
-        count = self._counts.get(length, 0) + more
-        if count == more:
-            self._counts[length] = count
-            self._lengths = tuple(sorted(self._counts, reverse=True))
-        elif count:
-            self._counts[length] = count
-        else:
-            del self._counts[length]
-            self._lengths = tuple(sorted(self._counts, reverse=True))
-
-    def find(self, path: bytes) -> tuple[RouteKey, Value] | None:
-        """The first route that takes a path."""
-        if self._is_glob:
-            return self._find_glob(path)
-        wanted, prefixes, most = self._fold(path), self._prefixes, len(path)
-        found = None
-        for length in self._lengths:
-            if length > most:
-                continue
-            for each in prefixes.get(wanted[:length], ()):
-                key = each[0]
-                if key.is_bounded and not _ends(wanted, length):
-                    continue
-                if self._fold is _as_it_is:
-                    return each
-                if found is None or _path_order(key) > _path_order(found[0]):
-                    found = each
-        return found
-
-    def _find_glob(self, path: bytes) -> tuple[RouteKey, Value] | None:
-        literal = self._prefixes.get(path, [None])[0]
-        text = path.decode("utf-8", "replace")
-        for key, pattern, value in self._globs:
-            if literal is not None and _path_order(literal[0]) > _path_order(key):
-                break
-            if pattern.fullmatch(text):
-                return key, value
-        return literal
-
-    def mismatch(self, key: RouteKey, path: bytes) -> str:
-        """What about a path does not match; empty if it does."""
-        alone: _Host[None] = _Host(self.pattern, self._is_glob, self._fold)
-        alone.put(key, None)
-        if alone.find(path) is not None:
-            return ""
-        if self._is_glob:
-            return f"the path is not {key.path}"
-        if key.is_bounded:
-            return f"the path is not {key.path} or below it"
-        return f"the path does not begin with {key.path}"
-
-
-def _path_order(key: RouteKey) -> tuple[bytes, bool]:
-    return key.path.encode(), key.is_bounded
-
-
-def _ends(path: bytes, length: int) -> bool:
-    """Whether a segment of the path ends after this length."""
-    return length == len(path) or _SLASH in (path[length - 1], path[length])
 
 
 class TagRouter(Generic[Value]):
@@ -159,20 +36,20 @@ class TagRouter(Generic[Value]):
     """
 
     def __init__(self, *, is_tls: bool = False, matcher: str = "prefix") -> None:
-        """`matcher` is one of `lbconsul.tags.tag.MATCHERS`."""
+        """`matcher` is one of `lbconsul.config.tag_routing.MATCHERS`."""
         self._is_tls = is_tls
         self._is_glob = matcher == "glob"
-        self._fold = bytes.lower if matcher == "iprefix" else _as_it_is
+        self._fold = bytes.lower if matcher == "iprefix" else as_it_is
         self._default_port = 443 if is_tls else 80
         self._values: dict[RouteKey, Value] = {}
-        self._hosts: dict[str, _Host[Value]] = {}
-        self._any: _Host[Value] | None = None
+        self._hosts: dict[str, HostRoutes[Value]] = {}
+        self._any: HostRoutes[Value] | None = None
         # By the host as requests have it, in the order in which they are tried.
-        self._literal: dict[str, list[_Host[Value]]] = {}
-        self._wildcards: dict[str, list[_Host[Value]]] = {}
-        self._globs: dict[str, tuple[re.Pattern[str], _Host[Value]]] = {}
+        self._literal: dict[str, list[HostRoutes[Value]]] = {}
+        self._wildcards: dict[str, list[HostRoutes[Value]]] = {}
+        self._globs: dict[str, tuple[re.Pattern[str], HostRoutes[Value]]] = {}
         # What hosts match, if there are globs.
-        self._remembered: dict[str, list[_Host[Value]]] = {}
+        self._remembered: dict[str, list[HostRoutes[Value]]] = {}
 
     def __len__(self) -> int:
         return len(self._values)
@@ -183,7 +60,7 @@ class TagRouter(Generic[Value]):
         self._values[key] = value
         host = self._hosts.get(key.host)
         if host is None:
-            host = _Host[Value](key.host, self._is_glob, self._fold)
+            host = HostRoutes[Value](key.host, self._is_glob, self._fold)
             self._hosts[key.host] = host
             self._place(host)
         host.put(key, value)
@@ -199,7 +76,7 @@ class TagRouter(Generic[Value]):
             del self._hosts[key.host]
             self._displace(host)
 
-    def _place(self, host: _Host[Value]) -> None:
+    def _place(self, host: HostRoutes[Value]) -> None:
         """Find it by its pattern from now on."""
         self._remembered.clear()
         if not host.pattern:
@@ -213,7 +90,7 @@ class TagRouter(Generic[Value]):
         same.append(host)
         same.sort(key=lambda each: order(each.pattern), reverse=True)
 
-    def _displace(self, host: _Host[Value]) -> None:
+    def _displace(self, host: HostRoutes[Value]) -> None:
         self._remembered.clear()
         if not host.pattern:
             self._any = None
@@ -227,8 +104,8 @@ class TagRouter(Generic[Value]):
             del table[name]
 
     def _table_of(
-        self, host: _Host[Value]
-    ) -> tuple[dict[str, list[_Host[Value]]] | None, str]:
+        self, host: HostRoutes[Value]
+    ) -> tuple[dict[str, list[HostRoutes[Value]]] | None, str]:
         """Where it is looked up, and by which text; None: nowhere, it is a glob."""
         name = without_default_port(host.pattern, self._is_tls)
         if is_literal(name):
@@ -295,7 +172,7 @@ class TagRouter(Generic[Value]):
             tuple(candidates), winner, len(self._values) - len(candidates)
         )
 
-    def _matching(self, host: str | None, fields: Fields) -> list[_Host[Value]]:
+    def _matching(self, host: str | None, fields: Fields) -> list[HostRoutes[Value]]:
         """What the host matches, in the order in which it is tried."""
         if host is None:
             found = []
@@ -306,7 +183,7 @@ class TagRouter(Generic[Value]):
             found = [*self._literal.get(text, ()), *self._below(text)]
         return found if self._any is None else [*found, self._any]
 
-    def _sorted(self, text: str) -> list[_Host[Value]]:
+    def _sorted(self, text: str) -> list[HostRoutes[Value]]:
         """The patterns that a host matches, where some are looked at one by one."""
         found = self._remembered.get(text)
         if found is None:
@@ -328,7 +205,7 @@ class TagRouter(Generic[Value]):
             host = f"[{host}]"
         return host if port in (None, self._default_port) else f"{host}:{port}"
 
-    def _below(self, text: str) -> Iterator[_Host[Value]]:
+    def _below(self, text: str) -> Iterator[HostRoutes[Value]]:
         """The wildcards that a host is below, the longest first."""
         wildcards = self._wildcards
         _, dot, name = text.partition(".")

@@ -24,7 +24,7 @@ def row_of(mapping: Mapping, key: RouteKey, group: GroupKey | None) -> Mapping:
     row = evolve(
         mapping,
         service="",
-        route=str(key) if group is None else f"{key} {group}",
+        route=_name(key, group),
         routes=(),
         allow=(),
         deny=(),
@@ -32,7 +32,7 @@ def row_of(mapping: Mapping, key: RouteKey, group: GroupKey | None) -> Mapping:
         register=Register(),
     )
     if group is None:
-        return row
+        return evolve(row, when_empty=WhenEmpty())
     options = group.options
     row = evolve(
         row,
@@ -46,6 +46,12 @@ def row_of(mapping: Mapping, key: RouteKey, group: GroupKey | None) -> Mapping:
         fallback = WhenEmpty(fallback=group.address, is_address=True)
         return evolve(row, when_empty=fallback)
     return evolve(row, service=group.service, selection=group.selection)
+
+
+def _name(key: RouteKey, group: GroupKey | None) -> str:
+    words = [key.place, str(group or ("-" if key.is_bounded else ""))]
+    words += ["boundary=segment"] if key.is_bounded else []
+    return " ".join(filter(None, words))
 
 
 def tcp_row_of(mapping: Mapping, key: RouteKey, group: GroupKey) -> Mapping:

@@ -8,7 +8,8 @@ registered anew without the tag ends the route at once.  So does a command in Co
 KV that removes its targets.
 """
 
-from collections.abc import Container, Hashable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator
 from heapq import heappop, heappush
 from itertools import chain
 from typing import TypeVar
@@ -27,9 +28,9 @@ from lbconsul.tags.model import (
     TagRoute,
 )
 from lbconsul.tags.overrides import Command, Verb
+from lbconsul.tags.problems import Changing, Problems, idle, met
 from lbconsul.tags.tag import RouteKey, TagRules
 from lbconsul.tags.targets import ServiceTargets
-from lbconsul.text import fit
 
 _Value = TypeVar("_Value")
 
@@ -43,27 +44,6 @@ class _Held:
 
     until: float
     groups: tuple[GroupKey, ...]
-
-
-@define(eq=False)
-class _Changing:
-    """A change while it is made."""
-
-    routes: dict[RouteKey, TagRoute | None] = Factory(dict)
-    #: What problems are about that are looked at again, and those that it had.
-    problems: dict[Hashable, tuple[Problem, ...]] = Factory(dict)
-
-    def finished(self, now: Mapping[Hashable, tuple[Problem, ...]]) -> TableChange:
-        """The change, with the problems that there are now."""
-        before = dict.fromkeys(chain.from_iterable(self.problems.values()))
-        after = dict.fromkeys(
-            chain.from_iterable(now.get(each, ()) for each in self.problems)
-        )
-        return TableChange(
-            self.routes,
-            tuple(each for each in after if each not in before),
-            tuple(each for each in before if each not in after),
-        )
 
 
 @define(eq=False)
@@ -89,14 +69,15 @@ class TagTable:
     _commands: CommandIndex = Factory(CommandIndex)
     #: The routes at which a command that gives a weight has a target, by its number.
     _weighed: dict[int, set[RouteKey]] = Factory(dict)
-    #: By what they are about.
-    _problems: dict[Hashable, tuple[Problem, ...]] = Factory(dict)
+    _problems: Problems = Factory(Problems)
     _boundaries: Boundaries = Factory(Boundaries)
+    #: How many groups have a name in ``register=``.
+    _registers: Counter[str] = Factory(Counter)
 
     @property
     def problems(self) -> Iterator[Problem]:
         """All problems that there are."""
-        return chain.from_iterable(self._problems.values())
+        return iter(self._problems)
 
     @property
     def services(self) -> Iterable[str]:
@@ -106,12 +87,7 @@ class TagTable:
     @property
     def registered_as(self) -> frozenset[str]:
         """The names as which the gateway is to register, by ``register=``."""
-        return frozenset(
-            group.key.options.register
-            for route in self.routes.values()
-            for group in route.groups
-            if group.key.options.register
-        )
+        return frozenset(self._registers)
 
     @property
     def expires(self) -> float | None:
@@ -139,11 +115,11 @@ class TagTable:
             self._services[service] = new
         else:
             self._services.pop(service, None)
-        change = _Changing()
-        self._note(("service", service), new.problems, change)
+        change = Changing()
+        self._problems.note(("service", service), new.problems, change)
         for key in sorted(concerned):
             self._rebuild(key, change)
-        return change.finished(self._problems)
+        return self._problems.finished(change)
 
     def _turn(
         self,
@@ -170,14 +146,14 @@ class TagTable:
 
     def expire(self, now: float) -> TableChange:
         """Let go of the routes that were held long enough."""
-        change = _Changing()
+        change = Changing()
         while self._expiry and self._expiry[0][0] <= now:
             until, key, service = heappop(self._expiry)
             held = self._held.get(key, {}).get(service)
             if held is not None and held.until == until:
                 _discard(self._held, key, service)
                 self._rebuild(key, change)
-        return change.finished(self._problems)
+        return self._problems.finished(change)
 
     def use_commands(
         self, commands: tuple[Command, ...], problems: tuple[Problem, ...] = ()
@@ -192,22 +168,22 @@ class TagTable:
 
         The table may be changed between the steps.
         """
-        change = _Changing()
+        change = Changing()
         for number in range(len(self._commands.commands)):
-            self._note(("command", number), (), change)
+            self._problems.note(("command", number), (), change)
         added = {each.key for each in self._commands.commands if each.verb is Verb.ADD}
         self._commands, self._weighed = CommandIndex(commands), {}
         added |= {each.key for each in commands if each.verb is Verb.ADD}
-        self._note(("commands",), problems, change)
+        self._problems.note(("commands",), problems, change)
         for number, each in enumerate(commands):
             if each.verb is Verb.WEIGHT:
-                self._note(("command", number), (_idle(each),), change)
+                self._problems.note(("command", number), (idle(each),), change)
         for key in sorted(added | self._at.keys() | self._held.keys()):
             self._rebuild(key, change)
             yield True
-        return change.finished(self._problems)
+        return self._problems.finished(change)
 
-    def _rebuild(self, key: RouteKey, change: _Changing) -> None:
+    def _rebuild(self, key: RouteKey, change: Changing) -> None:
         """Build a route of what there is now."""
         targets = chain.from_iterable(
             self._services[each].targets[key] for each in self._at.get(key, ())
@@ -220,6 +196,8 @@ class TagTable:
         if route == before:
             return
         change.routes[key] = route
+        self._registers += _registers(route)
+        self._registers -= _registers(before)
         if route is None:
             del self.routes[key]
         else:
@@ -227,7 +205,7 @@ class TagTable:
         if (route is None or before is None) and not key.port:
             self._meet(key, change)
 
-    def _note_idle(self, key: RouteKey, built: Built, change: _Changing) -> None:
+    def _note_idle(self, key: RouteKey, built: Built, change: Changing) -> None:
         """Note which commands have no target, at no route."""
         for number, has_target in built.weighed.items():
             keys = self._weighed.setdefault(number, set())
@@ -236,9 +214,11 @@ class TagTable:
             else:
                 keys.discard(key)
             command = self._commands.commands[number]
-            self._note(("command", number), () if keys else (_idle(command),), change)
+            self._problems.note(
+                ("command", number), () if keys else (idle(command),), change
+            )
 
-    def _meet(self, key: RouteKey, change: _Changing) -> None:
+    def _meet(self, key: RouteKey, change: Changing) -> None:
         """Look which routes meet others within a segment, now that one came or went."""
         if self.rules.matcher == "glob":
             return
@@ -248,21 +228,8 @@ class TagTable:
             self._boundaries.drop(key)
         for each in self._boundaries.concerned(key):
             longer = self._boundaries.meeting(each) if each in self.routes else []
-            problems = (_met(each, longer),) if longer else ()
-            self._note(("boundary", each), problems, change)
-
-    def _note(
-        self, about: Hashable, problems: tuple[Problem, ...], change: _Changing
-    ) -> None:
-        """Note the problems that there are about something."""
-        before = self._problems.get(about, ())
-        if problems == before:
-            return
-        change.problems.setdefault(about, before)
-        if problems:
-            self._problems[about] = problems
-        else:
-            del self._problems[about]
+            problems = (met(each, longer),) if longer else ()
+            self._problems.note(("boundary", each), problems, change)
 
 
 def _discard(
@@ -275,17 +242,7 @@ def _discard(
         table.pop(key, None)
 
 
-def _idle(command: Command) -> Problem:
-    why = "no target has this route, service and tags"
-    if command.host != command.host.lower():
-        why += "; hosts of routes are in lower case"
-    return Problem("", None, command.where, why, True)
-
-
-def _met(key: RouteKey, longer: list[str]) -> Problem:
-    beside = " and ".join(fit(each) for each in longer)
-    why = (
-        f"beside {beside} it takes all paths that begin with {fit(key.path)}, as in"
-        " fabio; boundary=segment keeps it to whole segments"
-    )
-    return Problem("", None, str(key), why, True)
+def _registers(route: TagRoute | None) -> Counter[str]:
+    groups = () if route is None else route.groups
+    names = (each.key.options.register for each in groups)
+    return Counter(name for name in names if name)

@@ -17,9 +17,6 @@ from lbconsul.tags.options import TagOptions, read_options
 from lbconsul.tags.paths import read_path
 from lbconsul.text import fit
 
-#: How paths are matched: the values of fabio's ``proxy.matcher``.
-MATCHERS = ("prefix", "iprefix", "glob")
-
 #: The longest tag, in characters.
 MOST_TAG = 4096
 
@@ -49,11 +46,15 @@ class RouteKey(NamedTuple):
     #: The port of a TCP listener; 0: it is a route of requests.
     port: int = 0
 
-    def __str__(self) -> str:
+    @property
+    def place(self) -> str:
+        """``HOST/PATH`` or ``:PORT``, without a blank."""
         if self.port:
             return f":{self.port}"
-        boundary = " boundary=segment" if self.is_bounded else ""
-        return _ODD.sub(_encoded, f"{self.host}{self.path}") + boundary
+        return _ODD.sub(_encoded, f"{self.host}{self.path}")
+
+    def __str__(self) -> str:
+        return f"{self.place} boundary=segment" if self.is_bounded else self.place
 
 
 class BadTag(ValueError):
@@ -77,7 +78,7 @@ class TagRules:
     prefix: str = "urlprefix-"
     #: The agent's datacenter, which replaces ``$DC``.
     datacenter: str = ""
-    #: One of `MATCHERS`.
+    #: One of `lbconsul.config.tag_routing.MATCHERS`.
     matcher: str = "prefix"
 
 

@@ -34,6 +34,8 @@ def test_row() -> None:
     assert row.service == "web"
     assert row.selection == TAG
     assert row.route == "x.com/foo web"
+    assert str(row) == "80:x.com/foo=web"
+    assert str(_row(TagOptions(strip="/a"))) == "80:x.com/foo=web strip=/a"
     assert row.http.retry_on == {"503"}
     assert row.rewriting == MAPPING.rewriting
     assert not row.allow
@@ -50,7 +52,7 @@ def test_options() -> None:
     assert row.deny == ("192.0.2.0/24",)
     bounded = _row(TagOptions(strip="/foo"), KEY._replace(is_bounded=True))
     assert not bounded.rewriting.strips_within_segments
-    assert bounded.route == "x.com/foo boundary=segment web strip=/foo"
+    assert bounded.route == "x.com/foo web strip=/foo boundary=segment"
 
 
 def test_tls() -> None:
@@ -94,6 +96,9 @@ def test_without_group() -> None:
     """A route without a target has a row without a service, which answers 503."""
     row = row_of(MAPPING, KEY, None)
     assert row.route == "x.com/foo"
+    assert str(row) == "80:x.com/foo=-"
+    bounded = row_of(MAPPING, KEY._replace(is_bounded=True), None)
+    assert str(bounded) == "80:x.com/foo=- boundary=segment"
     assert failover_spec(row) == FailoverSpec(())
 
 

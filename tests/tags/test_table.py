@@ -97,6 +97,12 @@ class TestInstances:
         table = TagTable()
         table.update("web", [_one("1", "x.com/ register=public", "/")], 0.0)
         assert table.registered_as == {"public"}
+        table.update("api", [_one("2", "x.com/ register=public")], 0.0)
+        table.update("web", [_one("1", "x.com/")], 0.0)
+        assert table.registered_as == {"public"}
+        table.update("api", [], 0.0)
+        table.expire(table.hold)
+        assert not table.registered_as
 
 
 class TestHolding:
