@@ -66,14 +66,20 @@ def _checked(
     good = []
     for peer in peers:
         with results.noting(f"{peer.name}, before it is measured"):
-            check(stage, peer, todo, reuses=peer.name != SAFE)
+            own = [name for name in todo if HTTP_WORK[name].listener in peer.ports]
+            check(stage, peer, own, reuses=peer.name != SAFE)
             good.append(peer)
     return good
 
 
 def _doing(peers: Sequence[Listening], name: str) -> list[Listening]:
     """The peers that are measured with this work."""
-    return [peer for peer in peers if peer.name != SAFE or name == _NEW]
+    return [
+        peer
+        for peer in peers
+        if HTTP_WORK[name].listener in peer.ports
+        and (peer.name != SAFE or name == _NEW)
+    ]
 
 
 def _once(

@@ -1,11 +1,13 @@
 """Whether a balancer in HTTP mode does what is to be measured."""
 
+import gzip
 from collections.abc import Sequence
 from contextlib import closing
 
 from bench.peers.listeners import Listening
 from bench.processes import client
 from bench.stage import Stage
+from bench.text import text
 from bench.work import HTTP_WORK, Work
 
 #: Clients whose requests are to go out on few upstream connections.
@@ -34,12 +36,18 @@ def wrong(work: Work, port: int) -> str:
     """In what the answer differs from what is to be measured; empty if it does not."""
     with closing(client(port, _PATIENCE, tls=work.listener == "tls")) as asking:
         method = "POST" if work.posts else "GET"
-        asking.request(method, f"/{work.path}", work.posts or None)
+        coding = "gzip" if work.compressed else "identity"
+        fields = {"Accept-Encoding": coding}
+        asking.request(method, f"/{work.path}", work.posts or None, fields)
         answer = asking.getresponse()
         body = answer.read()
     if answer.status != 200:
         return f"answered with {answer.status}"
-    if body != b"x" * work.length:
+    if answer.getheader("Content-Encoding", "identity") != coding:
+        return "not compressed" if work.compressed else "compressed"
+    if work.compressed:
+        body = gzip.decompress(body)
+    if body != (text() if work.compressed else b"x" * work.length):
         return f"a body of {len(body)} bytes is not the {work.length} asked for"
     if (answer.getheader("Transfer-Encoding") == "chunked") != work.chunked:
         return "in chunks" if not work.chunked else "not in chunks"

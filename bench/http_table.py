@@ -66,6 +66,7 @@ LIMITS = (
     Limit(CPU["HTTP, 64 KiB"], 1.1, 1.3),
     Limit(CPU["HTTP, chunked 64 KiB"], 1.1, 1.3),
     Limit(CPU["HTTP, chunked 1 KiB"], 1.4, 1.6),
+    Limit(CPU["HTTP, gzip 64 KiB"], 1.3, 1.6, "nginx"),
     Limit(CPU["HTTP, POST 16 KiB"], 0.9, 1.1),
     Limit(CPU["HTTP, 100 MiB"], 0.4, 0.6),
     Limit(CPU["HTTP over TLS, keep-alive"], 1.4, 1.6),

@@ -13,6 +13,7 @@ from typing import Any
 from attrs import define, frozen
 
 from bench import processes
+from bench.text import text
 from tests.support.binaries import find_consul
 from tests.support.certificates import Authority
 from tests.support.consul_agent import ConsulAgent
@@ -174,6 +175,7 @@ def _web_servers(stage: Stage, status: int) -> processes.Program:
     (www / "chunked").mkdir(parents=True)
     for name, size in _FILES.items():
         (www / name).write_bytes(b"x" * size)
+    (www / "text").write_bytes(text())
     listen = " ".join(
         f"listen 127.0.0.1:{port} backlog=4096{kind};"
         for ports, kind in (

@@ -38,6 +38,8 @@ class Work:
     #: How many bytes the body of the answer has, and whether it comes in chunks.
     length: int = 100
     chunked: bool = False
+    #: Whether the body is `bench.text.text`, which comes compressed.
+    compressed: bool = False
 
     def amount(self, load: Load) -> float:
         """How much of it was done, in `per`."""
@@ -97,6 +99,9 @@ HTTP_WORK: dict[str, Work] = {
     "HTTP, 64 KiB": _BODIES,
     "HTTP, chunked 64 KiB": _CHUNKED,
     "HTTP, chunked 1 KiB": evolve(_CHUNKED, path="chunked/1k", length=1 << 10),
+    "HTTP, gzip 64 KiB": evolve(
+        _BODIES, path="text", listener="gzip", compressed=True, chunked=True
+    ),
     "HTTP, POST 16 KiB": evolve(
         _BROWSER, path="post", script=browser.POSTING, posts=browser.POSTED
     ),

@@ -23,7 +23,10 @@ from tests.support.ports import free_ports
 #: upstream connection of its own.
 SAFE = "haproxy, reuse safe"
 
-_LISTENERS = ("plain", "tls")
+_LISTENERS = ("plain", "tls", "gzip")
+
+#: As hard as the peers work to compress.
+_LEVEL = 4
 
 #: Starts a balancer that is to carry so many connections.
 Start = Callable[[Stage, int], Listening]
@@ -54,12 +57,19 @@ _HAPROXY_OPTIONS = """
     timeout http-request 10s
 """
 
+_HAPROXY_GLOBAL = f"{haproxy.TO_STDOUT}\n    tune.comp.maxlevel {_LEVEL}"
+
 _HAPROXY = """
 frontend bench
     bind 127.0.0.1:{plain} backlog 4096
     bind 127.0.0.1:{tls} backlog 4096 ssl crt {pem} ssl-min-ver TLSv1.3 \
         ciphersuites {suite} curves {group}
 {routed}
+    default_backend web
+frontend gzip
+    bind 127.0.0.1:{gzip} backlog 4096
+    compression algo gzip
+    compression type text/plain
     default_backend web
 backend web
     http-reuse {reuse}
@@ -99,7 +109,7 @@ def _haproxy(
     )
     program = haproxy.start_haproxy(
         stage, connections, name, ports["plain"], sections,
-        _HAPROXY_OPTIONS, haproxy.TO_STDOUT, "http",
+        _HAPROXY_OPTIONS, _HAPROXY_GLOBAL, "http",
     )  # fmt: skip
     return Listening(program, ports)
 
@@ -125,15 +135,23 @@ http {{
     server {{
         listen 127.0.0.1:{plain} backlog=4096;
         listen 127.0.0.1:{tls} backlog=4096 ssl;
-        location / {{
+        location / {{ {proxied} }}
+    }}
+    server {{
+        listen 127.0.0.1:{gzip} backlog=4096;
+        gzip on; gzip_comp_level {level}; gzip_types text/plain; gzip_proxied any;
+        gzip_vary on; gzip_min_length 1024;
+        location / {{ {proxied} }}
+    }}
+}}
+"""
+
+_PROXIED = """
             proxy_pass http://web;
             proxy_http_version 1.1;
             proxy_set_header Connection "";
             proxy_set_header Host $http_host;
             proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-        }}
-    }}
-}}
 """
 
 
@@ -150,6 +168,8 @@ def nginx_http(stage: Stage, connections: int) -> Listening:
             suite=SUITE,
             group=GROUP,
             servers=nginx.servers(stage.ports),
+            proxied=_PROXIED,
+            level=_LEVEL,
         )
     )
     command = ["nginx", "-c", str(config)]
@@ -160,8 +180,9 @@ _TYPES = "type.googleapis.com/envoy.extensions"
 
 
 def envoy_http(stage: Stage, connections: int) -> Listening:
-    """Envoy's HTTP connection manager, one worker."""
+    """Envoy's HTTP connection manager, one worker; it does not compress."""
     ports = _ports()
+    del ports["gzip"]
     tls = {
         "name": "tls",
         "typed_config": {
@@ -229,6 +250,8 @@ def lbconsul_http(
     options = ["--map", f"{listen}:{given.service},mode=http"]
     tls = f"mode=http,tls={stage.pem},tls-min=1.3"
     options += ["--map", f"127.0.0.1:{ports['tls']}:{given.service},{tls}"]
+    gzip = f"mode=http,compress=gzip,compress-types=text/plain,compress-level={_LEVEL}"
+    options += ["--map", f"127.0.0.1:{ports['gzip']}:{given.service},{gzip}"]
     for number in range(given.hosts):
         options += ["--route", f"{listen}:{host(number)}={given.service}"]
     program = start_gateway(stage, "lbconsul", ports["plain"], *options)
