@@ -202,6 +202,16 @@ def of_mappings(mappings: list[MappingStatus]) -> Iterator[Metric]:
     ]
     text = "Requests, or connections, beyond a rate limit; dry runs count as well."
     yield counter("rate_limited_total", text, limited, (*MAPPING, "limit"))
+    splits = [
+        ((*labels, each.split.of), each.split) for labels, each in rows if each.split
+    ]
+    for name, text, field in (
+        ("split_wanted_ratio", "The share that a part of a split is to get.", "wanted"),
+        ("split_got_ratio", "The share that it got with the present shares.", "got"),
+    ):
+        shares = [(labels, getattr(each, field)) for labels, each in splits]
+        known = [each for each in shares if each[1] is not None]
+        yield gauge(name, text, known, (*MAPPING, "of"))
     yield from _times(mappings)
 
 

@@ -42,6 +42,11 @@ def size(count: float) -> str:
     return ""
 
 
+def percent(share: float | None) -> str:
+    """A share from 0 to 1; of none, that there is none."""
+    return "nothing" if share is None else f"{100 * share:.4g} %"
+
+
 def broken(line: str, width: int) -> Iterator[str]:
     """A sentence as lines of at most `width` columns; a longer word stays whole."""
     words = line.split(" ")

@@ -282,9 +282,24 @@ class CertificateStatus:
     fingerprint: str
 
 
+@frozen
+class SplitStatus:
+    """What a part of a split is to get, and what it gets."""
+
+    #: The name of the mapping or route that is split.
+    of: str
+    #: As in the option, ``tag=canary``; empty: the rest.
+    part: str
+    #: Its share, from 0 to 1.
+    wanted: float
+    #: The share of the connections, or requests, that it got since this split was first
+    #: seen; None if there were none.
+    got: float | None = None
+
+
 @frozen(kw_only=True)
 class MappingStatus:
-    """A listening address and what is behind it; or a route of such a mapping."""
+    """A listening address and what is behind it; or a route, or a part of either."""
 
     #: As it could be written: ``80:web``, ``443:api.example.com=api``.
     name: str
@@ -302,6 +317,8 @@ class MappingStatus:
     open: int = 0
     #: Clients that wait for an upstream with room.
     queued: int = 0
+    #: None: it is no part of a split.
+    split: SplitStatus | None = None
     #: Connections by how they ended: `docs/reference.md` has the codes.
     terminations: Mapping[str, int] = Factory(dict)
     #: How often each rate limit was exceeded, by its text.

@@ -5,7 +5,7 @@ from typing import Any
 
 from attrs import frozen
 
-from lbconsul.admin.short_text import broken, clean, size, span
+from lbconsul.admin.short_text import broken, clean, percent, size, span
 from lbconsul.admin.text_table import Layout
 
 Status = dict[str, Any]
@@ -142,6 +142,12 @@ class Terminal:
             f" {listens} {clean(mapping['listen'])}: {mapping['open']} open{queued},"
             f" {mapping['accepted']} accepted"
         )
+        if mapping.get("split"):
+            split = mapping["split"]
+            yield (
+                f"  split: {percent(split['wanted'])} of {clean(split['of'])} wanted,"
+                f" {percent(split['got'])} got"
+            )
         yield from self._certificates(mapping)
         yield from self._requests(mapping, now)
         for pool in mapping["pools"]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from attrs import Factory, define, field
+from attrs import Factory, define, evolve, field
 from twisted.internet.defer import Deferred, succeed
 
 from lbconsul.admin.status_model import (
@@ -29,7 +29,7 @@ from lbconsul.balance.outlier import Ejection
 from lbconsul.balance.pool import Pool
 from lbconsul.balance.upstream import Upstream
 from lbconsul.balance.upstream_view import WHOLE
-from lbconsul.config.model import Config, Mapping
+from lbconsul.config.model import Config, Mapping, rows
 from lbconsul.config.render import gateway_options, mapping_options
 from lbconsul.errors import CannotOrder
 from lbconsul.gateway.certificate_status import CertificateRows
@@ -43,6 +43,7 @@ from lbconsul.gateway.http_status import (
 )
 from lbconsul.gateway.interfaces import Gateway
 from lbconsul.gateway.readiness import reasons_not_ready
+from lbconsul.gateway.split_shares import SplitShares, gets, groups
 from lbconsul.gateway.upstream_figures import upstream_figures
 from lbconsul.gateway.why import explain
 from lbconsul.process.clock import WallClock
@@ -73,6 +74,10 @@ class StatusCollector:
     history: HistoryRecorder = field(kw_only=True)
     _wall_of_workers: WallClock = Factory(lambda: WallClock(time.monotonic))
     _certificates: CertificateRows = Factory(CertificateRows)
+    _splits: SplitShares = Factory(SplitShares)
+
+    def __attrs_post_init__(self) -> None:
+        self._splits.begin(rows(self._gateway.config.mappings))
 
     def gateway(self) -> GatewayStatus:
         """The gateway as a whole."""
@@ -133,7 +138,16 @@ class StatusCollector:
 
     def mappings(self) -> Iterator[MappingStatus]:
         """What is listened on, one by one."""
-        return map(self._mapping, self._gateway.data_plane.mappings)
+        served = self._gateway.data_plane.mappings
+        self._splits.keep(served)
+        for group in groups(served):
+            if len(group) == 1:
+                yield self._mapping(group[0])
+                continue
+            counts = [gets(self._traffic(each)) for each in group]
+            shares = self._splits.shares(group, counts)
+            for each, split in zip(group, shares, strict=True):
+                yield evolve(self._mapping(each), split=split)
 
     def _mapping(self, mapping: Mapping) -> MappingStatus:
         data_plane = self._gateway.data_plane

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from attrs import frozen
 
-from lbconsul.admin.short_text import span
+from lbconsul.admin.short_text import percent, span
 from lbconsul.stats.histogram import quantiles
 from lbconsul.top.detail_page import Page, bytes_of, counted, quantiles_of
 from lbconsul.top.figures import Status
@@ -34,6 +34,7 @@ class MappingPage(Page):
             ("route", mapping["route"]),
             ("service", mapping["service"]),
             ("policy", mapping["policy"]),
+            ("split", _split(mapping)),
             ("open", f"{mapping['open']}, {mapping['queued']} queued"),
             ("accepted", str(mapping["accepted"])),
             *self.rates((name, "", ""), of_http=bool(mapping["http"])),
@@ -126,6 +127,15 @@ class MappingPage(Page):
         if mapping["options"]:
             yield from self.head("Options")
             yield from self.values(*mapping["options"].items())
+
+
+def _split(mapping: Status) -> str:
+    """What a part of a split is to get, and gets; an older gateway tells nothing."""
+    split = mapping.get("split")
+    if not split:
+        return ""
+    wanted, got = percent(split["wanted"]), percent(split["got"])
+    return f"{wanted} of {split['of']} wanted, {got} got"
 
 
 def _clock(happened: Status) -> str:

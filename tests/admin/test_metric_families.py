@@ -17,7 +17,12 @@ from lbconsul.admin.metric_families import (
     of_standings,
     of_watches,
 )
-from lbconsul.admin.status_model import FullStatus, Histogram, RegistrationStatus
+from lbconsul.admin.status_model import (
+    FullStatus,
+    Histogram,
+    RegistrationStatus,
+    SplitStatus,
+)
 from tests.admin.test_status_model import SCHEMA
 from tests.support.fake_source import certificate, fake_source
 
@@ -207,3 +212,16 @@ def test_certificates() -> None:
         ({**labels, "certificate": "/b.pem"}, 7.5),
     ]
     assert found["lbconsul_certificates_failing"] == [(labels, 1)]
+
+
+def test_splits() -> None:
+    """Parts of a split have the share that they are to get, and what they get."""
+    mapping, *_ = SOURCE.mappings()
+    part = evolve(
+        mapping, name="80:web,tag=canary", split=SplitStatus("80:web", "", 0.05, 0.049)
+    )
+    idle = evolve(part, split=SplitStatus("80:web", "", 0.05))
+    found = _samples(of_mappings([mapping, part, idle]))
+    labels = {"mapping": "80:web,tag=canary", "service": "web", "of": "80:web"}
+    assert found["lbconsul_split_wanted_ratio"] == [(labels, 0.05)] * 2
+    assert found["lbconsul_split_got_ratio"] == [(labels, 0.049)]

@@ -10,7 +10,12 @@ from attrs import evolve
 
 from lbconsul.admin.short_text import clean
 from lbconsul.admin.status_json import status
-from lbconsul.admin.status_model import DrainedStatus, RegistrationStatus, SkippedStatus
+from lbconsul.admin.status_model import (
+    DrainedStatus,
+    RegistrationStatus,
+    SkippedStatus,
+    SplitStatus,
+)
 from lbconsul.admin.terminal import Terminal
 from tests.support.fake_source import (
     STATES,
@@ -281,3 +286,19 @@ def test_registrations() -> None:
     said: Any = json.loads(b"".join(status(source)))
     del said["gateway"]["registrations"]
     assert not any(each.startswith("in Consul") for each in Terminal().lines(said))
+
+
+def test_split() -> None:
+    """A part of a split says how much it is to get, and how much it gets."""
+    source = _source()
+    mapping, *_ = source.mapping_list
+    parts = [
+        evolve(mapping, split=SplitStatus("80:web", "", 0.95, 0.950123)),
+        evolve(mapping, split=SplitStatus("80:web", "tag=canary", 0.05)),
+    ]
+    source.mapping_list = parts
+    told = [each for each in _lines(source) if each.startswith("  split: ")]
+    assert told == [
+        "  split: 95 % of 80:web wanted, 95.01 % got",
+        "  split: 5 % of 80:web wanted, nothing got",
+    ]

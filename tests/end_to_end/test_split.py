@@ -64,6 +64,11 @@ def test_requests(stage: Stage, tmp_path: Path, workers: str) -> None:
             "the status has what each part got",
         )
         assert list(_got(AdminSide(admin))) == names
+        [rest, part] = AdminSide(admin).status()["mappings"]
+        assert (rest["split"]["wanted"], rest["split"]["got"]) == (0.95, 0.95)
+        assert part["split"] == {
+            "of": names[0], "part": "tag=canary", "wanted": 0.05, "got": 0.05,
+        }  # fmt: skip
         running.reload(canary.replace("5%", "50%"))
         for each in visitors:
             each.ask()  # the answers that tell of the end of the connection

@@ -198,3 +198,13 @@ def test_gone() -> None:
     assert _values(_lines(found, ("80:web", "web,dc=dc1", "gone")))["mapping"] == (
         "80:web"
     )
+
+
+def test_split() -> None:
+    """A part of a split says how much it is to get, and how much it gets."""
+    found = document()
+    mapping = next(each for each in found["mappings"] if each["name"] == "80:web")
+    assert "split" not in _values(_lines(found, WEB))
+    mapping["split"] = {"of": "80:web", "part": "", "wanted": 0.95, "got": 0.94}
+    values = _values(_lines(found, WEB))
+    assert values["split"] == "95 % of 80:web wanted, 94 % got"

@@ -7,7 +7,7 @@ import { bytes, count, rate } from "./format.js";
 import { History } from "./history.js";
 import { lastMinute } from "./hour.js";
 import { Pool } from "./pool.js";
-import { requestsLine } from "./requests.js";
+import { requestsLine, splitLine } from "./requests.js";
 import { unhappyConnections, unhappyRequests } from "./unhappy.js";
 
 const POLICIES = { leastconn: "least connections", roundrobin: "round robin" };
@@ -65,7 +65,7 @@ export class Lane {
     this.listening.set(String(mapping.listening));
     this.state.set(mapping.listening ? "" : "accepts no clients now");
     this.certificates.set(certificateLine(mapping));
-    this.requests.set(requestsLine(mapping));
+    this.requests.set([splitLine(mapping), requestsLine(mapping)].filter(Boolean).join(" · "));
     this.unhappy.update(mapping.unhappy);
     this.unhappyConnections.update(mapping.unhappy_connections);
     this.#showFigures(mapping);

@@ -29,3 +29,13 @@ export function requestsLine({ http }) {
     `first byte p50 ${latency(http.first_byte_p50)}, p99 ${latency(http.first_byte_p99)}`,
   ].join(" · ");
 }
+
+/** What a part of a split is to get, and has got: empty if it is none. */
+export function splitLine({ split }) {
+  if (!split) return "";
+  return `${share(split.wanted)} of ${split.of} wanted, ${share(split.got)} got`;
+}
+
+function share(part) {
+  return part === null ? "nothing" : `${Number((100 * part).toPrecision(4))} %`;
+}
