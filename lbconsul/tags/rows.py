@@ -7,6 +7,7 @@ from lbconsul.config.listen import TCPListen
 from lbconsul.config.model import TLS, Mapping, UpstreamTLS, WhenEmpty
 from lbconsul.config.register import Register
 from lbconsul.config.rewriting import Rewriting
+from lbconsul.config.split import Sticky
 from lbconsul.tags.hosts import split_port
 from lbconsul.tags.model import GroupKey
 from lbconsul.tags.options import TagOptions
@@ -30,6 +31,8 @@ def row_of(mapping: Mapping, key: RouteKey, group: GroupKey | None) -> Mapping:
         deny=(),
         limits=limits,
         register=Register(),
+        split=(),  # its parts are of one service
+        split_sticky=Sticky(),
     )
     if group is None:
         return evolve(row, when_empty=WhenEmpty())
