@@ -67,6 +67,35 @@ NEW_CLIENTS = _script(
 )
 
 
+def _sticky() -> str:
+    fields = {"Host": "bench.example", **_FIELDS}
+    values = {name: f'"{value}"' for name, value in fields.items()}
+    values["Cookie"] += " .. cookie"
+    lines = "".join(
+        f'    .. "{name}: " .. {value} .. "\\r\\n"\n' for name, value in values.items()
+    )
+    return (
+        'local cookie = ""\n'
+        "local function made()\n"
+        '  return "GET /small HTTP/1.1\\r\\n"\n'
+        f'{lines}    .. "\\r\\n"\n'
+        "end\n"
+        "local ready = made()\n"
+        "function request() return ready end\n"
+        "function response(status, headers, body)\n"
+        '  local set = headers["Set-Cookie"] or headers["set-cookie"]\n'
+        "  if set then\n"
+        '    cookie = "; " .. set:match("^[^;]+")\n'
+        "    ready = made()\n"
+        "  end\n"
+        "end\n"
+    )
+
+
+#: Each request has the cookie that an answer has set, as a browser has.
+STICKY = _sticky()
+
+
 def over_hosts(count: int) -> str:
     """Each request goes to one of so many hosts, drawn evenly."""
     name = '"host-" .. n .. ".example"'

@@ -108,6 +108,14 @@ HTTP_WORK: dict[str, Work] = {
     "HTTP, 100 MiB": evolve(
         _BROWSER, path="100m", connections=4, per="MB", length=100 << 20
     ),
+    "HTTP, hash by a field": evolve(
+        _BROWSER,
+        extra=(*browser.arguments(), "-H", "X-Tenant: bench"),
+        listener="hash",
+    ),
+    "HTTP, sticky": evolve(
+        _BROWSER, extra=(), script=browser.STICKY, listener="sticky"
+    ),
     "HTTP over TLS, keep-alive": evolve(_BROWSER, listener="tls"),
     "HTTP over TLS, 64 KiB": evolve(_BODIES, listener="tls"),
 }

@@ -28,6 +28,10 @@ _LISTENERS = ("plain", "tls", "gzip")
 #: As hard as the peers work to compress.
 _LEVEL = 4
 
+#: Listeners of those that know the one instance for a request: by a field of it, and
+#: by a cookie of the balancer's own.
+_HASH, _STICKY = "hash", "sticky"
+
 #: Starts a balancer that is to carry so many connections.
 Start = Callable[[Stage, int], Listening]
 
@@ -77,22 +81,47 @@ backend web
 """
 
 
+_HAPROXY_AFFINITY = """
+frontend hash
+    bind 127.0.0.1:{hash} backlog 4096
+    default_backend hashed
+backend hashed
+    http-reuse {reuse}
+    balance hdr(x-tenant)
+    hash-type consistent
+{servers}
+frontend sticky
+    bind 127.0.0.1:{sticky} backlog 4096
+    default_backend stuck
+backend stuck
+    http-reuse {reuse}
+    cookie SRV insert indirect nocache
+{stuck}
+"""
+
+
 def haproxy_http(
     stage: Stage, connections: int, given: Behind | None = None
 ) -> Listening:
     """HAProxy with one thread that uses any idle upstream connection again."""
-    return _haproxy(stage, connections, "haproxy", "always", given or behind(stage))
+    ports = _ports() if given else _ports(_HASH, _STICKY)
+    given = given or behind(stage)
+    return _haproxy(stage, connections, "haproxy", "always", given, ports)
 
 
 def haproxy_safe(stage: Stage, connections: int) -> Listening:
     """HAProxy by its default for connections to upstreams."""
-    return _haproxy(stage, connections, SAFE, "safe", behind(stage))
+    return _haproxy(stage, connections, SAFE, "safe", behind(stage), _ports())
 
 
 def _haproxy(
-    stage: Stage, connections: int, name: str, reuse: str, given: Behind
+    stage: Stage,
+    connections: int,
+    name: str,
+    reuse: str,
+    given: Behind,
+    ports: Mapping[str, int],
 ) -> Listening:
-    ports = _ports()
     routed = ""
     if given.hosts:
         table = stage.home / "hosts.map"
@@ -107,6 +136,16 @@ def _haproxy(
         reuse=reuse,
         servers=haproxy.servers(given.ports),
     )
+    if _STICKY in ports:
+        sections += _HAPROXY_AFFINITY.format(
+            **ports,
+            reuse=reuse,
+            servers=haproxy.servers(given.ports),
+            stuck="\n".join(
+                f"    server s{n} 127.0.0.1:{port} cookie s{n}"
+                for n, port in enumerate(given.ports)
+            ),
+        )
     program = haproxy.start_haproxy(
         stage, connections, name, ports["plain"], sections,
         _HAPROXY_OPTIONS, _HAPROXY_GLOBAL, "http",
@@ -132,32 +171,37 @@ http {{
         {servers}
         keepalive 100; keepalive_timeout 1h; keepalive_requests 1000000000;
     }}
+    upstream hashed {{
+        hash $http_x_tenant consistent;
+        {servers}
+        keepalive 100; keepalive_timeout 1h; keepalive_requests 1000000000;
+    }}
+    proxy_http_version 1.1;
+    proxy_set_header Connection "";
+    proxy_set_header Host $http_host;
+    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
     server {{
         listen 127.0.0.1:{plain} backlog=4096;
         listen 127.0.0.1:{tls} backlog=4096 ssl;
-        location / {{ {proxied} }}
+        location / {{ proxy_pass http://web; }}
+    }}
+    server {{
+        listen 127.0.0.1:{hash} backlog=4096;
+        location / {{ proxy_pass http://hashed; }}
     }}
     server {{
         listen 127.0.0.1:{gzip} backlog=4096;
         gzip on; gzip_comp_level {level}; gzip_types text/plain; gzip_proxied any;
         gzip_vary on; gzip_min_length 1024;
-        location / {{ {proxied} }}
+        location / {{ proxy_pass http://web; }}
     }}
 }}
 """
 
-_PROXIED = """
-            proxy_pass http://web;
-            proxy_http_version 1.1;
-            proxy_set_header Connection "";
-            proxy_set_header Host $http_host;
-            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-"""
-
 
 def nginx_http(stage: Stage, connections: int) -> Listening:
-    """nginx's proxy module, one worker."""
-    ports = _ports()
+    """nginx's proxy module, one worker; sticky cookies are in 1.29.6 and later."""
+    ports = _ports(_HASH)
     config = stage.home / "proxy.conf"
     config.write_text(
         _NGINX.format(
@@ -168,7 +212,6 @@ def nginx_http(stage: Stage, connections: int) -> Listening:
             suite=SUITE,
             group=GROUP,
             servers=nginx.servers(stage.ports),
-            proxied=_PROXIED,
             level=_LEVEL,
         )
     )
@@ -244,22 +287,30 @@ def lbconsul_http(
     stage: Stage, connections: int, given: Behind | None = None
 ) -> Listening:
     """lbconsul in one process as it comes, with log and metrics."""
+    ports = _ports() if given else _ports(_HASH, _STICKY)
     given = given or behind(stage)
-    ports = _ports()
     listen = f"127.0.0.1:{ports['plain']}"
     options = ["--map", f"{listen}:{given.service},mode=http"]
     tls = f"mode=http,tls={stage.pem},tls-min=1.3"
     options += ["--map", f"127.0.0.1:{ports['tls']}:{given.service},{tls}"]
     gzip = f"mode=http,compress=gzip,compress-types=text/plain,compress-level={_LEVEL}"
     options += ["--map", f"127.0.0.1:{ports['gzip']}:{given.service},{gzip}"]
+    affinity = {
+        _HASH: "policy=hash,hash-by=header:x-tenant,hash-balance-factor=off",
+        _STICKY: "sticky=cookie",
+    }
+    for name in affinity.keys() & ports.keys():
+        place = f"127.0.0.1:{ports[name]}:{given.service}"
+        options += ["--map", f"{place},mode=http,{affinity[name]}"]
     for number in range(given.hosts):
         options += ["--route", f"{listen}:{host(number)}={given.service}"]
     program = start_gateway(stage, "lbconsul", ports["plain"], *options)
     return Listening(program, ports)
 
 
-def _ports() -> dict[str, int]:
-    return dict(zip(_LISTENERS, free_ports(len(_LISTENERS)), strict=True))
+def _ports(*more: str) -> dict[str, int]:
+    names = (*_LISTENERS, *more)
+    return dict(zip(names, free_ports(len(names)), strict=True))
 
 
 #: By the names that stand in the tables.

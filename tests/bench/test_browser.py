@@ -22,6 +22,13 @@ def test_varying_requests() -> None:
     assert '"Cookie: " .. string.format(' in browser.VARYING
 
 
+def test_the_cookie_of_an_answer() -> None:
+    """It is sent behind the browser's own, once there is one."""
+    names = re.findall(r'"([A-Z][\w-]+): "', browser.STICKY)
+    assert len(names) == 9
+    assert 'theme=dark" .. cookie .. ' in browser.STICKY
+
+
 def test_hosts() -> None:
     """The hosts that are asked are those that have routes."""
     assert browser.host(7) == "host-7.example"

@@ -67,12 +67,14 @@ def test_haproxy_takes_its_configuration(
 
 @pytest.mark.process
 @pytest.mark.skipif(shutil.which("haproxy") is None, reason="there is no HAProxy")
-@pytest.mark.parametrize("hosts", [0, 3])
+@pytest.mark.parametrize("hosts", [None, 0, 3])
 def test_haproxy_takes_its_configuration_of_http(
-    stage: Stage, commands: list[Sequence[str]], hosts: int
+    stage: Stage, commands: list[Sequence[str]], hosts: int | None
 ) -> None:
-    """HAProxy finds nothing wrong with HTTP mode, with routes by host or none."""
-    behind = http_listeners.Behind("web", [1, 2], hosts)
+    """HAProxy finds nothing wrong with HTTP mode, with routes by host or none, or with
+    the listeners that bring clients to the same instance.
+    """
+    behind = None if hosts is None else http_listeners.Behind("web", [1, 2], hosts)
     http_listeners.haproxy_http(stage, 100, behind)
     (command,) = commands
     subprocess.run([*command, "-c"], check=True, capture_output=True)
