@@ -41,6 +41,12 @@ def of_http(mappings: list[MappingStatus]) -> Iterator[Metric]:
         ("sticky_cookies_moved_total",
          "Cookies for clients whose instance was gone, ejected or full.",
          "sticky_moved"),
+        ("responses_compressed_total", "Responses that were compressed.",
+         "compressed"),
+        ("compression_in_bytes_total",
+         "Content of compressed responses, before.", "compressed_bytes_in"),
+        ("compression_out_bytes_total",
+         "Content of compressed responses, after.", "compressed_bytes_out"),
     ):  # fmt: skip
         samples = [(labels, getattr(http, field)) for labels, http in rows]
         yield counter(name, text, samples, MAPPING)

@@ -27,6 +27,10 @@ class HTTPStatus:
     sticky_kept: int = 0
     sticky_new: int = 0
     sticky_moved: int = 0
+    #: Responses that were compressed, and bytes of their content before and after.
+    compressed: int = 0
+    compressed_bytes_in: int = 0
+    compressed_bytes_out: int = 0
     #: Answers of the gateway's own by reason: `docs/reference.md` has the codes.
     refused: Mapping[str, int] = Factory(dict)
     #: Within how long the first byte of half of the latest answers came, and of 99 of

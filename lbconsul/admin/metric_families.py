@@ -231,6 +231,13 @@ def _certificates(mappings: list[MappingStatus]) -> Iterator[Metric]:
     ]
     text = "1 while newer certificates cannot be used."
     yield gauge("certificates_failing", text, failing, MAPPING)
+    failing = [
+        ((each.name, each.service), bool(each.passwords_error))
+        for each in mappings
+        if "basic-auth" in each.options and each.options["basic-auth"] != "off"
+    ]
+    text = "1 while the newer file of basic-auth cannot be used."
+    yield gauge("passwords_failing", text, failing, MAPPING)
 
 
 def _ended(mappings: list[MappingStatus]) -> Metric:

@@ -336,6 +336,8 @@ class MappingStatus:
     certificates: tuple[CertificateStatus, ...] = ()
     #: Why newer certificates are not in use; empty if they are.
     certificates_error: str = ""
+    #: Why the file of `basic-auth` is not in use as it is now; empty if it is.
+    passwords_error: str = ""
     #: None if the mapping is not in HTTP mode; so are the histograms, of the time until
     #: the first byte of an upstream's answer, and until a request is over.
     http: HTTPStatus | None = None

@@ -176,6 +176,8 @@ class Terminal:
             yield self._paint(f"  and {len(wrong) - _SKIPPED} more certificates", _BAD)
         if error := mapping.get("certificates_error"):
             yield self._paint(f"  certificates: {clean(error)}", _BAD)
+        if error := mapping.get("passwords_error"):
+            yield self._paint(f"  passwords: {clean(error)}", _BAD)
 
     def _requests(self, mapping: Status, now: float) -> Iterator[str]:
         """A mapping's HTTP requests, and the last that went wrong."""

@@ -229,6 +229,13 @@ class MappingAvailability(Protocol):
         """Why a mapping has no usable instance now; empty if it has one."""
 
 
+class MappingPasswords(Protocol):
+    """Knows whom mappings with `basic-auth` serve."""
+
+    def error(self, mapping: Mapping) -> str:
+        """Why the file that a mapping names is not in use as it is; empty if it is."""
+
+
 class MappingCertificates(Protocol):
     """Knows what mappings serve TLS with."""
 
@@ -281,6 +288,10 @@ class Gateway(Protocol):
     @property
     def availability(self) -> MappingAvailability:
         """Which mappings have had an instance."""
+
+    @property
+    def passwords(self) -> MappingPasswords:
+        """Whom mappings with `basic-auth` serve."""
 
     @property
     def certificates(self) -> MappingCertificates:

@@ -178,6 +178,7 @@ class StatusCollector:
             empty=self._gateway.availability.why(mapping),
             failed=failed(traffic),
             unhappy_connections=unhappy_connections(traffic, self._wall_of_traffic),
+            passwords_error=self._gateway.passwords.error(mapping),
             **self._certificate_fields(mapping),
             **http_fields(traffic, self._wall_of_traffic),
         )

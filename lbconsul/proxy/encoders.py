@@ -77,7 +77,7 @@ class EncodedBody:
     of its own; trailers that nothing has announced are dropped.
     """
 
-    __slots__ = ("_chunks", "_encoder", "_is_chunked")
+    __slots__ = ("_chunks", "_encoder", "_is_chunked", "taken")
 
     def __init__(
         self, encoder: Encoder, *, was_chunked: bool, is_chunked: bool
@@ -85,6 +85,8 @@ class EncodedBody:
         self._encoder = encoder
         self._chunks = Chunks(only_data=True) if was_chunked else None
         self._is_chunked = is_chunked
+        #: Bytes of the content so far, before they are compressed.
+        self.taken = 0
 
     def encode(self, part: Part, *, flushes: bool, is_over: bool) -> bytes:
         """What is sent for the next part; with `flushes` no byte of it waits."""
@@ -93,6 +95,7 @@ class EncodedBody:
             raw = bytes(part)
             chunks.feed(raw)
             part = raw if chunks.replaced is None else chunks.replaced
+        self.taken += len(part)
         data = encoder.add(part) if part else b""
         if is_over:
             data += encoder.finish()

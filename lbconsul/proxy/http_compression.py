@@ -87,6 +87,7 @@ class CompressedResponse(DialedRequest):
         # A full read is followed by another one at once.
         flushes = len(part) < READ_SIZE
         data = body.encode(part, flushes=flushes, is_over=is_over)
+        self.plain = body.taken
         self._send_on(head, data, is_over)
 
     def _send_on(self, head: bytes, part: Part, is_over: bool) -> None:

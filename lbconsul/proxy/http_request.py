@@ -62,6 +62,8 @@ class ForwardedRequest(ResponseUser):
     response_fields = b""
     #: The coding that its response has got from the gateway; empty: none.
     coding = ""
+    #: Bytes of its content before that.
+    plain = 0
     #: Whether it waits until its credentials are verified; and who has sent it then.
     awaits_login = False
     user = ""

@@ -188,6 +188,10 @@ class RequestLog:
             stats.retries += request.retries
         if reason:
             stats.refused[reason] += 1
+        if request.plain:
+            stats.compressed += 1
+            stats.compressed_in += request.plain
+            stats.compressed_out += request.sent
         if status >= _SERVER_ERROR or termination is not _DONE:
             self._note_unhappy(request, texts, termination, now)
         if self.is_on:

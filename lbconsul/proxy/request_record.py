@@ -49,6 +49,8 @@ class Request(Protocol):
     is_reused: bool
     #: The coding that the response has got from the gateway; empty: none.
     coding: str
+    #: Bytes of its content before that.
+    plain: int
     #: Who has sent it, as far as that was verified.
     user: str
     #: Why the response was one of the gateway's own, in a word, and in detail.
@@ -72,6 +74,7 @@ class RequestRecord:
     sent: int = 0
     head_sent: int = 0
     coding: str = ""
+    plain: int = 0
     user: str = ""
     reason: str = ""
     error: str = ""

@@ -74,7 +74,8 @@ class HTTPUpstreamStats:
 class HTTPStats:
     """The statistics of the requests of one mapping or route.
 
-    The session counts `retries`, `reused`, `refused` and what stickiness does itself.
+    The session counts `retries`, `reused`, `refused` and what stickiness does itself,
+    and the log what is compressed.
     """
 
     #: By `CLASSES`, answers of our own included.
@@ -90,6 +91,10 @@ class HTTPStats:
     stuck: int = 0
     bound: int = 0
     moved_elsewhere: int = 0
+    #: Responses that were compressed, and bytes of their content before and after.
+    compressed: int = 0
+    compressed_in: int = 0
+    compressed_out: int = 0
     #: Answers of our own, by their reason.
     refused: Counter[str] = Factory(Counter)
     #: Seconds until the first byte of an upstream's answer, and until the request is
@@ -189,6 +194,9 @@ class HTTPStats:
         self.bound += other.bound
         self.moved_elsewhere += other.moved_elsewhere
         self.reused += other.reused
+        self.compressed += other.compressed
+        self.compressed_in += other.compressed_in
+        self.compressed_out += other.compressed_out
         self.refused.update(other.refused)
         self.first_byte.add(other.first_byte)
         self.request.add(other.request)

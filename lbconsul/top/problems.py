@@ -155,6 +155,9 @@ def _of_certificates(mapping: Status, key: Key) -> Iterator[Problem]:
     if mapping["certificates_error"]:
         text = f"{key[0]}: certificates: {mapping['certificates_error']}"
         yield Problem(text, WARN, key)
+    if error := mapping.get("passwords_error"):  # which an older gateway has not
+        text = f"{key[0]}: passwords: {error}"
+        yield Problem(text, WARN, key)
 
 
 def _of_upstream(mapping: str, query: str, upstream: Status) -> Problem:

@@ -20,7 +20,7 @@ from lbconsul.text import fit
 _LONGEST = 1024
 
 _COUNTERS = ("received", "sent", "retries", "reused", "answered", "stuck", "bound",
-    "moved_elsewhere")  # fmt: skip
+    "moved_elsewhere", "compressed", "compressed_in", "compressed_out")  # fmt: skip
 _LISTS = ("classes", "recent")
 _HISTOGRAMS = ("first_byte", "request")
 _GAUGES = ("active_requests", "idle_connections")

@@ -204,6 +204,8 @@ def test_certificates() -> None:
         certificates=(certificate("/a.pem"), certificate("/b.pem", not_after=7.5)),
         certificates_in_use=2,
         certificates_error="/c.pem: no valid certificate",
+        passwords_error="line 1: no hash",
+        options={"basic-auth": "/htpasswd"},
     )
     found = _samples(of_mappings([secure, *others]))
     labels = {"mapping": first.name, "service": first.service}
@@ -225,3 +227,4 @@ def test_splits() -> None:
     labels = {"mapping": "80:web,tag=canary", "service": "web", "of": "80:web"}
     assert found["lbconsul_split_wanted_ratio"] == [(labels, 0.05)] * 2
     assert found["lbconsul_split_got_ratio"] == [(labels, 0.049)]
+    assert found["lbconsul_passwords_failing"] == [(labels, 1)]

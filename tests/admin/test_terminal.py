@@ -208,17 +208,21 @@ def test_certificates() -> None:
     bad = tuple(certificate(state=state, days_left=days) for state, days in states)
     source.mapping_list = [
         evolve(
-            mapping, certificates=(certificate(), *bad), certificates_error="no\x1b"
+            mapping,
+            certificates=(certificate(), *bad),
+            certificates_error="no\x1b",
+            passwords_error="no\x1b hash",
         ),
         *others,
     ]
-    lines = [each for each in _lines(source) if "certificate" in each]
+    lines = [each for each in _lines(source) if re.search("certificate|password", each)]
     assert lines == [
         "  certificate expired: www.example.com /etc/web.pem",
         "  certificate not valid yet: www.example.com /etc/web.pem",
         "  certificate expires in 9 days: www.example.com /etc/web.pem",
         "  and 1 more certificates",
         "  certificates: no\ufffd",
+        "  passwords: no\ufffd hash",
     ]
 
 

@@ -106,6 +106,16 @@ class FakeCertificates:
 
 
 @define(eq=False)
+class FakePasswords:
+    """What is wrong with the passwords of all mappings."""
+
+    wrong: str = ""
+
+    def error(self, mapping: Mapping) -> str:
+        return self.wrong
+
+
+@define(eq=False)
 class FakeRegistrations:
     """What is registered in Consul."""
 
@@ -125,6 +135,7 @@ class FakeGateway:
     availability: Availability
     operations: Operations
     certificates: FakeCertificates = Factory(FakeCertificates)
+    passwords: FakePasswords = Factory(FakePasswords)
     registrations: FakeRegistrations = Factory(FakeRegistrations)
     watch_states: list[WatchStatus] = Factory(list)
     is_draining: bool = False

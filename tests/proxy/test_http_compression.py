@@ -62,6 +62,9 @@ def test_a_text() -> None:
             assert b'ETag: W/"a"\r\n' in head
             assert b"Content-Length" not in head and b"Accept-Ranges" not in head
             assert brotli.decompress(chunked_body(client)) == TEXT
+        http = stage.proxy.mapped.stats.use_http()
+        eventually(lambda: http.compressed == 2, "they are counted")
+        assert http.compressed_in == 2 * len(TEXT) > http.compressed_out > 0
 
 
 #: What a client asks, what it is answered, and the fields that it gets then.

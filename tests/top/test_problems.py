@@ -131,12 +131,14 @@ def test_certificates() -> None:
             {**row, "state": "early", "days_left": 400},
         ],
         "certificates_error": "b.pem: no key",
+        "passwords_error": "line 1: no hash",
     }
     assert [(each.text, each.tone) for each in problems(Figures(found))] == [
         ("80:web: certificate a.pem has expired", BAD),
         ("80:web: certificate a.pem is not valid yet", BAD),
         ("80:web: certificate a.pem expires in 3 days", WARN),
         ("80:web: certificates: b.pem: no key", WARN),
+        ("80:web: passwords: line 1: no hash", WARN),
     ]
 
 

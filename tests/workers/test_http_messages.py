@@ -69,6 +69,7 @@ def _some() -> MappingTraffic:
     http.exchanged(A, 502, -1.0, 0.02, 1, 2)
     http.exchanged(None, 503, -1.0, 0.0, 1, 2)
     http.retries, http.reused = 1, 2
+    http.compressed, http.compressed_in, http.compressed_out = 1, 99, 9
     http.refused["SC"] += 1
     http.failed(A, 5.0, "answered 502")
     http.unhappy.note(5.0, "192.0.2.1:7", "GET", "h", "/a", 502, A, "SH", 1)

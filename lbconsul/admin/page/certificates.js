@@ -1,4 +1,5 @@
-// The certificates of mappings: a line each, and what is wrong with them.
+// The certificates of mappings: a line each, and what is wrong with them, or with the
+// file of their users.
 
 import { plural } from "./format.js";
 
@@ -17,15 +18,15 @@ export function certificateTrouble(mappings) {
     mapping.certificates
       .filter((each) => each.state !== "valid")
       .map((each) => ({ mapping: mapping.name, ...each })));
-  const failing = mappings.filter((each) => each.certificates_error);
+  const failing = mappings.filter((each) => each.certificates_error || each.passwords_error);
   const worst = found.find((each) => each.state !== "expiring") ?? found[0];
   if (worst === undefined && failing.length === 0) return null;
   const title = worst === undefined
-    ? "New certificates cannot be used"
+    ? `New ${failing[0].certificates_error ? "certificates" : "passwords"} cannot be used`
     : `The certificate of ${nameOf(worst)} ${endOf(worst)}`;
   const named = found.slice(0, 3).map((each) => `${each.mapping}: ${each.source} ${endOf(each)}.`);
   if (found.length > 3) named.push(`And ${plural(found.length - 3, "other")}.`);
-  const errors = failing.slice(0, 2).map((each) => `${each.certificates_error}.`);
+  const errors = failing.slice(0, 2).map((each) => `${each.certificates_error || each.passwords_error}.`);
   const isBad = worst !== undefined && worst.state !== "expiring";
   return { level: isBad ? "bad" : "warn", title, text: [...named, ...errors].join(" ") };
 }
