@@ -24,6 +24,7 @@ from lbconsul.takeover.protocol import ACCEPTING, read_offer, write_request, wri
 from lbconsul.takeover.rendezvous import is_somebody_at
 from lbconsul.takeover.server import TakeoverServer
 from tests.support.binaries import REPOSITORY
+from tests.support.descriptors import Descriptors, descriptors
 from tests.support.loopback import connect, listening
 from tests.support.old_gateway import hear, hear_all
 from tests.support.running_proxy import ReactorThread
@@ -384,15 +385,13 @@ def test_new_process_killed(stage: Stage, stage_of_death: str) -> None:
 def test_nothing_kept(stage: Stage) -> None:
     """However often it is tried, in vain and at last not, no descriptor stays open."""
     old = stage.first()
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
 
-    def wait_until_over(descriptors: int) -> None:
+    def wait_until_over(before: Descriptors) -> None:
         eventually(
             lambda: not old.running.call(lambda: len(old.server._sessions)), "all end"
         )
-        eventually(
-            lambda: len(os.listdir("/proc/self/fd")) <= descriptors, "all is closed"
-        )
+        eventually(lambda: descriptors() <= before, "all is closed")
 
     for line in (b"", b"x" * 5000, QUESTION):
         for _ in range(10):
@@ -403,5 +402,6 @@ def test_nothing_kept(stage: Stage) -> None:
     client.sendall(write_word(ACCEPTING))
     hear(client)
     client.close()
-    wait_until_over(before - 1)  # it listens no more
+    wait_until_over(before)
+    eventually(lambda: descriptors() < before, "it listens no more")
     assert old.taken == ["taken"]
