@@ -214,6 +214,7 @@ def test_certificates() -> None:
         ({**labels, "certificate": "/b.pem"}, 7.5),
     ]
     assert found["lbconsul_certificates_failing"] == [(labels, 1)]
+    assert found["lbconsul_passwords_failing"] == [(labels, 1)]
 
 
 def test_splits() -> None:
@@ -227,4 +228,3 @@ def test_splits() -> None:
     labels = {"mapping": "80:web,tag=canary", "service": "web", "of": "80:web"}
     assert found["lbconsul_split_wanted_ratio"] == [(labels, 0.05)] * 2
     assert found["lbconsul_split_got_ratio"] == [(labels, 0.049)]
-    assert found["lbconsul_passwords_failing"] == [(labels, 1)]
