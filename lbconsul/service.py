@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IHostnameResolver
 from twisted.logger import Logger
 
 from lbconsul.admin.status_model import WatchStatus
+from lbconsul.admin.tag_routes import TagRoutesSource
 from lbconsul.balance.events import (
     Change,
     EventKind,
@@ -45,6 +46,9 @@ from lbconsul.gateway.password_files import PasswordFiles
 from lbconsul.gateway.registrations import Registrations
 from lbconsul.gateway.reload import Reloader
 from lbconsul.gateway.screening import Screening
+from lbconsul.gateway.tag_listeners import TagListeners
+from lbconsul.gateway.tag_routes import TagRoutes
+from lbconsul.gateway.tag_status import tag_routes_source
 from lbconsul.gateway.tls_files import check_files
 from lbconsul.gateway.watches import Watches, queries_of
 from lbconsul.logs.connection_lines import ConnectionLines
@@ -117,6 +121,8 @@ class Gateway(MultiService):
     operations: Operations = field(init=False)
     #: The keys of the cookies that it sets.
     cookie_keys: CookieKeys = field(init=False)
+    #: The routes that are tags in Consul.
+    tag_routes: TagRoutes = field(init=False)
     _screening: Screening = field(init=False)
     _reloader: Reloader = field(init=False)
 
@@ -134,6 +140,18 @@ class Gateway(MultiService):
         own = OwnListeners(reactor.seconds)
         client = self._new_client(config.consul)
         self._watches = self._make_watches(client, own, state)
+        self.tag_routes = TagRoutes(
+            reactor,
+            client,
+            self._chance,
+            self._watches,
+            self.data_plane,
+            self._admin,
+            lambda: self.registrations.learn(),
+        )
+        self.tag_routes.listeners = TagListeners(
+            reactor, self.data_plane, self._admin, self._listens_otherwise, self._logs
+        )
         self.certificates = Certificates(reactor, self.data_plane, client, self._chance)
         self.passwords = PasswordFiles(reactor, self.data_plane)
         self._admin.load_certificates(client, self._chance)
@@ -165,6 +183,7 @@ class Gateway(MultiService):
             self.availability,
             self._screening,
             self.registrations,
+            self.tag_routes,
             self._admin,
             self.cookie_keys,
             self._new_client,
@@ -219,7 +238,7 @@ class Gateway(MultiService):
         if self._dev is not None:
             services.append(self._dev)
         services.append(self._watches)  # they know the last answers before clients come
-        services += [self.certificates, self.passwords]
+        services += [self.tag_routes, self.certificates, self.passwords]
         if self._predecessor is None:
             services.append(self.data_plane)
         services += [self._admin, self._screening, self.registrations]
@@ -257,6 +276,16 @@ class Gateway(MultiService):
     def watch_states(self) -> Iterable[WatchStatus]:
         """The queries to Consul, and how each goes."""
         return self._watches.states()
+
+    @property
+    def tag_routes_source(self) -> TagRoutesSource:
+        """The routes that are tags in Consul, as they are shown."""
+        return tag_routes_source(self.tag_routes)
+
+    @property
+    def registered_as(self) -> list[tuple[Mapping, str]]:
+        """The names as which tags have mappings registered in Consul."""
+        return self.tag_routes.registered_as
 
     @property
     def log_lines_dropped(self) -> int:
@@ -353,6 +382,7 @@ class Gateway(MultiService):
         self._watches.ask(queries_of([mapping]))
         for row in mapping.rows:
             self.availability.add(row)
+        self.tag_routes.add(mapping)
 
     def bind(self) -> None:
         """Open every listening socket now, before the start.
@@ -402,8 +432,20 @@ class Gateway(MultiService):
         return all(
             is_answered(self.registry, each, wholly=wholly)
             and not self.certificates.blocks(each)
+            and self.tag_routes.is_known(each)
             for each in self.data_plane.mappings
         )
+
+    def _listens_otherwise(self) -> None:
+        """Called by the listeners of tags: addresses were added or removed."""
+        self._screening.learn()
+        self.registrations.learn()
+
+    def _logs(self) -> bool | None:
+        """Whether connections are logged; None: listeners stay as they are now."""
+        if self.is_draining or self._takeover.is_handing_over:
+            return None
+        return self.config.connection_log
 
     @property
     def is_serving(self) -> bool:
@@ -558,6 +600,7 @@ class Gateway(MultiService):
         for event in events_of(query, change):
             self._admin.on_event(event)
         self.availability.look(query)
+        self.tag_routes.on_change(query)
 
     def on_event(self, event: RegistryEvent) -> None:
         """Called by the data plane: an upstream's or pool's standing changed."""

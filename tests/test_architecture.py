@@ -73,7 +73,7 @@ ROOMS: dict[str, Room] = {
     "admin": room(
         COMMON + "net process tls.openssl tls.server",
         pure="event_log event_messages http_status short_text status_diff status_json"
-        " status_model terminal text_table upstream_id why",
+        " status_model tag_routes terminal text_table upstream_id why",
     ),
     "dev": room(COMMON),
     "consul": room(
@@ -83,18 +83,18 @@ ROOMS: dict[str, Room] = {
     ),
     "proxy": room(
         COMMON + "balance extensions http limits net process.files"
-        " process.reactor_lag stats tls",
+        " process.reactor_lag stats tags.router tls",
         pure="answer_reasons retry slow_upstreams",
     ),
     "workers": room(
         COMMON + "balance extensions http.htpasswd limits logs net process proxy stats"
         " tls.material tls.server",
-        pure="catalog_replica catalog_sender http_messages messages restart_backoff"
-        " slots traffic_messages versioned_catalog",
+        pure="catalog_replica catalog_sender http_messages live_rows messages"
+        " restart_backoff slots traffic_messages versioned_catalog",
     ),
     "gateway": room(
-        COMMON + "admin balance consul extensions http logs net process proxy stats tls"
-        " version workers",
+        COMMON + "admin balance consul extensions http logs net process proxy stats"
+        " tags tls version workers",
     ),
     "usage": room("config errors", pure="*"),
     "service": room(

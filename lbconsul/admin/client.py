@@ -95,6 +95,13 @@ class Admin:
         asked = [("url", url), ("method", method), *(("header", f) for f in fields)]
         return self._document(*self._ask(f"/why?{urlencode(asked)}"))
 
+    def routes(self) -> dict[str, Any]:
+        """The parsed document of ``/routes``.
+
+        :raises CannotAsk: no answer, or an error.
+        """
+        return self._document(*self._ask("/routes"))
+
     def order(self, verb: str, upstream: str) -> dict[str, Any]:
         """Have an upstream drained, undrained or ejected; `upstream` is its id.
 

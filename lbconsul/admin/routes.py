@@ -36,7 +36,7 @@ from lbconsul.admin.responses import (
     takes_gzip,
 )
 from lbconsul.admin.static_files import answer_page, pages
-from lbconsul.admin.status_json import status
+from lbconsul.admin.status_json import status, tag_routes
 from lbconsul.admin.status_model import FullStatus, StatusSource
 from lbconsul.admin.streaming import StreamingResponse
 from lbconsul.admin.upstream_id import from_path
@@ -98,8 +98,9 @@ class Routes:
     _answers: int = 0
 
     def __attrs_post_init__(self) -> None:
-        made = {
+        made: dict[str, Callable[[], Iterator[bytes]]] = {
             "status": partial(status, self._source),
+            "routes": self._read_tag_routes,
             "metrics": partial(metrics, self._source, self._requests.counts),
         }
         self._documents = {
@@ -202,6 +203,12 @@ class Routes:
 
     def _status(self, request: Request) -> None:
         self._send(request, JSON, self._documents["status"].read)
+
+    def _read_tag_routes(self) -> Iterator[bytes]:
+        return tag_routes(self._source.tag_routes)
+
+    def _tag_routes(self, request: Request) -> None:
+        self._send(request, JSON, self._documents["routes"].read)
 
     def _metrics(self, request: Request) -> None:
         self._send(request, CONTENT_TYPE, self._documents["metrics"].read)
@@ -309,6 +316,7 @@ _Show = Callable[[Routes, AdminRequest], None]
 _PROBES: dict[str, _Show] = {"/healthz": Routes._health, "/readyz": Routes._ready}
 _SHOWN: dict[str, _Show] = {
     "/status": Routes._status,
+    "/routes": Routes._tag_routes,
     "/metrics": Routes._metrics,
     "/events": Routes._events,
     "/history": Routes._history,

@@ -6,12 +6,14 @@ Its values are encoded alike wherever else they are shown.
 import json
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from functools import cache
+from itertools import chain
 from operator import attrgetter
 from typing import Any, cast
 
 from attrs import fields, has
 
 from lbconsul.admin.status_model import FORMAT, MappingStatus, PoolStatus, StatusSource
+from lbconsul.admin.tag_routes import TagRoutesSource
 
 #: Upstreams in one piece: rendering them takes less than a millisecond.
 _AT_ONCE = 32
@@ -96,3 +98,24 @@ def _default(value: Any) -> Any:
 dumps = json.JSONEncoder(
     default=_default, separators=(",", ":"), allow_nan=False
 ).encode
+
+
+def tag_routes(source: TagRoutesSource) -> Iterator[bytes]:
+    """The document ``/routes`` in pieces, a route in each."""
+    yield b'{"mappings":['
+    yield from _listed(source.mappings())
+    yield b'],"routes":['
+    yield from _listed(source.routes())
+    yield b'],"problems":['
+    yield from _listed(source.problems())
+    yield b"]}\n"
+
+
+def _listed(values: Iterator[object]) -> Iterator[bytes]:
+    first = next(values, None)
+    if first is None:
+        return
+    comma = ""
+    for each in chain((first,), values):
+        yield f"{comma}{dumps(plain(each))}".encode("ascii")
+        comma = ","

@@ -16,6 +16,7 @@ from lbconsul.admin.http_status import (
     UnhappyConnectionStatus,
     UnhappyStatus,
 )
+from lbconsul.admin.tag_routes import TagRoutesSource
 from lbconsul.admin.why import Question, Why
 
 #: The version of the format of ``/status``: it grows if a name is removed, or means
@@ -414,6 +415,10 @@ class StatusSource(Protocol):
 
         :raises CannotExplain: it is no request, or no mapping has its port.
         """
+
+    @property
+    def tag_routes(self) -> TagRoutesSource:
+        """The routes that are tags in Consul."""
 
     def drain(self, upstream: str) -> bool:
         """Give that upstream no new connections, in any pool; whether it exists.

@@ -44,6 +44,9 @@ class EventKind(Enum):
     #: A process lags behind and turns away a part of a mapping's clients; no longer.
     OVERLOADED = "overloaded"
     RELIEVED = "relieved"
+    #: A tag of a service is no route, though it should be one; it is mended, or gone.
+    BAD_TAG = "bad tag"
+    GOOD_TAG = "good tag"
     #: The gateway has a new configuration; it accepts no more connections.
     RELOADED = "reloaded"
     DRAINING = "draining"
@@ -128,6 +131,15 @@ class MappingEvent:
 
 
 @frozen(kw_only=True)
+class RouteEvent:
+    """Something about the routes of a mapping that are tags in Consul."""
+
+    kind: EventKind
+    mapping: str
+    reason: str
+
+
+@frozen(kw_only=True)
 class GatewayEvent:
     """Something that happened to the gateway as a whole."""
 
@@ -138,7 +150,9 @@ class GatewayEvent:
 #: What the registry and its pools report.
 RegistryEvent = UpstreamEvent | PoolEvent
 
-Event = UpstreamEvent | PoolEvent | QueryEvent | MappingEvent | GatewayEvent
+Event = (
+    UpstreamEvent | PoolEvent | QueryEvent | MappingEvent | RouteEvent | GatewayEvent
+)
 
 
 def events_of(query: ServiceQuery, change: Change) -> Iterator[Event]:

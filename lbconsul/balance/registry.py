@@ -196,8 +196,13 @@ class Registry:
                 self._users.setdefault(selection, []).append(failover)
         return failover
 
-    def keep_only(self, specs: Collection[FailoverSpec]) -> None:
-        """Drop the pools, failovers and answers that none of `specs` needs."""
+    def keep_only(
+        self, specs: Collection[FailoverSpec], asked: Collection[ServiceQuery] = ()
+    ) -> None:
+        """Drop the pools, failovers and answers that none of `specs` needs.
+
+        The answers to the queries `asked` are kept, too.
+        """
         kept = {selection for spec in specs for selection in spec.all()}
         for selection in self._pools.keys() - kept:
             pool = self._pools.pop(selection)
@@ -206,7 +211,7 @@ class Registry:
             pools.remove(pool)
             if not pools:
                 del self._by_query[selection.query]
-        queries = {selection.query for selection in kept}
+        queries = {selection.query for selection in kept}.union(asked)
         for query in self._known.keys() - queries:
             self._count(self._known.pop(query), -1)
             self._pending.discard(query)

@@ -17,6 +17,8 @@ from lbconsul.config.register_options import REGISTER_OPTIONS
 from lbconsul.config.rewriting_options import REWRITING_OPTIONS
 from lbconsul.config.sizes import size_text
 from lbconsul.config.sources import RawMapping
+from lbconsul.config.tag_options import TAG_OPTIONS
+from lbconsul.config.tag_routing import TAGS
 
 
 @frozen
@@ -88,6 +90,11 @@ _NEEDS = (
         lambda mapping: bool(mapping.register.name),
     ),
     _Need(
+        tuple(each.name for each in TAG_OPTIONS),
+        f"the service {TAGS}, as 80:{TAGS},mode=http",
+        lambda mapping: mapping.tags.is_on,
+    ),
+    _Need(
         ("upstream-key",),
         "upstream-cert=",
         lambda mapping: bool(mapping.upstream_tls.cert),
@@ -107,6 +114,8 @@ def resolved(each: RawMapping, mapping: Mapping) -> Mapping:
 
     :raises ConfigError: what it sets itself is a contradiction, or the defaults are.
     """
+    if mapping.tags.is_on:
+        _refuse_with_tags(each, mapping)
     if mapping.mode == "http":
         _refuse_in_http(each, mapping)
         timeouts = evolve(mapping.timeouts, first_byte=0.0)
@@ -134,6 +143,19 @@ def resolved(each: RawMapping, mapping: Mapping) -> Mapping:
     raise each.said.wrong(
         "mode=sni passes TLS on without decrypting, which tls= would do: drop one"
     )
+
+
+def _refuse_with_tags(each: RawMapping, mapping: Mapping) -> None:
+    if mapping.mode != "http":
+        raise each.said.wrong(
+            f"{TAGS} are routes of requests: give mode=http, as 80:{TAGS},mode=http"
+        )
+    if "tag" in each.options:
+        raise each.wrong(
+            "tag", f"has no effect with {TAGS}: each route is of one tag's instances"
+        )
+    if "split" in each.options:
+        raise each.wrong("split", f"has no effect with {TAGS}: give tags a weight=")
 
 
 def _refuse_in_http(each: RawMapping, mapping: Mapping) -> None:
@@ -191,6 +213,11 @@ def refuse_routes(route: RawMapping, mapping: Mapping) -> None:
 
     :raises ConfigError: it does not.
     """
+    if mapping.tags.is_on:
+        raise route.said.wrong(
+            f"{mapping} has the tags of services as its routes, and no others: give the"
+            " route to a mapping of another address, or to Consul as a tag"
+        )
     if mapping.mode == "tcp" and not mapping.tls.certificates:
         raise route.said.wrong(
             f"{mapping} needs mode=sni, or tls=, to route by server name, or mode=http"

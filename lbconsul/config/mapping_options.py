@@ -16,6 +16,7 @@ from lbconsul.config.option import Option, table
 from lbconsul.config.register_options import REGISTER_OPTIONS
 from lbconsul.config.rewriting_options import REWRITING_OPTIONS
 from lbconsul.config.split_options import SPLIT_OPTIONS
+from lbconsul.config.tag_options import TAG_OPTIONS
 from lbconsul.config.tls_options import TLS_OPTIONS
 
 #: The policies' names; `lbconsul.balance.policy` has a class for each.
@@ -248,6 +249,7 @@ MAPPING_OPTIONS = table(
     *REWRITING_OPTIONS,
     *STICKY_OPTIONS,
     *REGISTER_OPTIONS,
+    *TAG_OPTIONS,
     Option(
         "accept-proxy",
         address_values.networks,
@@ -285,7 +287,7 @@ LISTEN_OPTIONS = frozenset(
         "client-verify", "client-crl", "accept-proxy", "first-byte-timeout",
         "wait-for-client", "head-timeout", "keepalive-timeout", "max-head", "max-uri",
         "trusted-proxies", "client-cert-headers", "hooks",
-        *(each.name for each in REGISTER_OPTIONS),
+        *(each.name for each in (*REGISTER_OPTIONS, *TAG_OPTIONS)),
     }
 )  # fmt: skip
 

@@ -18,6 +18,7 @@ from lbconsul.config.model import Mapping
 from lbconsul.config.sources import RawMapping, Source, SourcedText
 from lbconsul.config.split import Sticky
 from lbconsul.config.splits import with_parts
+from lbconsul.config.tag_routing import TAGS, TagRouting
 from lbconsul.config.values import service as service_name
 from lbconsul.text import listed
 
@@ -59,8 +60,11 @@ def build_mappings(
 def _mapping(each: RawMapping, defaults: AbstractMapping[str, Any]) -> Mapping:
     values = {**defaults, **_values(each)}
     listen = _listen(each)
-    mapping = with_options(Mapping(_service(each), listen), values)
-    return conflicts.resolved(each, mapping)
+    if each.service == TAGS:
+        mapping = Mapping("", listen, tags=TagRouting(is_on=True))
+    else:
+        mapping = Mapping(_service(each), listen)
+    return conflicts.resolved(each, with_options(mapping, values))
 
 
 def _values(each: RawMapping) -> dict[str, Any]:
@@ -145,7 +149,9 @@ def _with_routes(
         conflicts.refuse_routes(first, mapping)
         if mapping.mode == "http":
             route_texts.refuse_ties(routes)
-    elif not (mapping.service or conflicts.is_redirecting(mapping)):
+    elif not (
+        mapping.service or mapping.tags.is_on or conflicts.is_redirecting(mapping)
+    ):
         raise each.said.wrong(
             "- is no service, and there is no route: give it one, such as"
             f" --route {each.listen}:api.example.com=api"

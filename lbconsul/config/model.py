@@ -16,6 +16,7 @@ from lbconsul.config.rate_limit import RateLimit
 from lbconsul.config.register import Register
 from lbconsul.config.rewriting import Rewriting
 from lbconsul.config.split import Part, Selection, Share, Sticky
+from lbconsul.config.tag_routing import TAGS, TagRouting
 from lbconsul.errors import ConfigError
 from lbconsul.text import decimal, quoted
 
@@ -229,6 +230,7 @@ class Mapping:
     rewriting: Rewriting = Rewriting()
     compression: Compression = Compression()
     register: Register = Register()
+    tags: TagRouting = TagRouting()
     #: Whether no upstream is connected to before the client has sent a byte.
     waits_for_client: bool = False
     #: If this is a route: which clients of the address it takes, by server name;
@@ -246,7 +248,7 @@ class Mapping:
         named = self.service
         if self.part is not None and self.part.name:
             named = self.part.service
-        service = quoted(named) if named else "-"
+        service = quoted(named) if named else self._no_service
         pattern, _, conditions = self.route.partition(" ")
         shown = f"{pattern}={service}" if pattern else service
         if conditions.startswith("if-"):
@@ -260,6 +262,10 @@ class Mapping:
         if isinstance(self.listen, TCPListen) and self.listen.host == "0.0.0.0":
             return f"{self.listen.port}:{shown}"
         return f"{self.listen}:{shown}"
+
+    @property
+    def _no_service(self) -> str:
+        return TAGS if self.tags.is_on else "-"
 
     @property
     def place(self) -> Place:

@@ -14,6 +14,7 @@ from lbconsul.config.option import BARRED, Option, joined
 from lbconsul.config.options import CONSUL_OPTIONS, GATEWAY_OPTIONS, SECRETS
 from lbconsul.config.rewriting_options import REWRITING_OPTIONS
 from lbconsul.config.sizes import size_text
+from lbconsul.config.tag_options import TAG_OPTIONS
 from lbconsul.text import decimal
 
 _UNITS = {"shrink-guard": "%", "rebalance": "%/min"}
@@ -28,6 +29,9 @@ _OF_HTTP = frozenset(
         *(each.name for each in (*HTTP_OPTIONS, *REWRITING_OPTIONS, *STICKY_OPTIONS)),
     ]
 )
+
+#: Options that a mapping has only where tags are its routes.
+_OF_TAGS = frozenset(option.name for option in TAG_OPTIONS)
 
 _DEFAULT = Mapping("web")
 
@@ -48,6 +52,8 @@ def mapping_options(mapping: Mapping) -> dict[str, str]:
 
 def _hidden(mapping: Mapping) -> Set[str]:
     hidden = LISTEN_OPTIONS if mapping.route else frozenset()
+    if not mapping.tags.is_on:
+        hidden |= _OF_TAGS
     return hidden if mapping.mode == "http" else hidden | _OF_HTTP
 
 
@@ -119,8 +125,10 @@ def _text(name: str, value: Any) -> str:
         return value or "keep"
     if name == "retry-on":
         return ",".join(sorted(value)) or "off"
-    if name == "register":
+    if name in ("register", "kv-overrides"):
         return value or "off"
+    if name == "tcp-listeners":
+        return "-".join(map(str, value)) or "off"
     if name == "log-fields":
         return ",".join(value) or "off"
     if name == "workers":

@@ -8,6 +8,7 @@ from lbconsul.config import grammar
 from lbconsul.console.access import access
 from lbconsul.console.events import events
 from lbconsul.console.orders import drain, eject, undrain
+from lbconsul.console.routes import routes
 from lbconsul.console.status import status
 from lbconsul.console.terminal import width
 from lbconsul.console.top import top
@@ -26,6 +27,7 @@ _ASKING: dict[str, Callable[[Admin, Given], int]] = {
     "top": top,
     "events": events,
     "why": why,
+    "routes": routes,
     "drain": drain,
     "undrain": undrain,
     "eject": eject,

@@ -132,6 +132,25 @@ class ConsulClient:
         asked = Deferred.fromCoroutine(self._ask_keys(prefix, index, address, stale))
         return asked.addTimeout(deadline(self._wait), self._clock, _too_late)
 
+    def ask_list(
+        self,
+        path: str,
+        datacenter: str,
+        index: int,
+        address: int,
+        *,
+        stale: bool = True,
+    ) -> Deferred[Reply]:
+        """Query a whole list, such as ``/v1/catalog/services``; block past `index`
+        unless it is 0.
+
+        It fails as `ask` does.
+        """
+        asked = Deferred.fromCoroutine(
+            self._ask_list(path, datacenter, index, address, stale)
+        )
+        return asked.addTimeout(deadline(self._wait), self._clock, _too_late)
+
     def close(self) -> Deferred[list[tuple[bool, None]]]:
         """Close the idle connections to Consul."""
         return DeferredList([pool.closeCachedConnections() for pool in self._pools])
@@ -180,6 +199,14 @@ class ConsulClient:
         params = {"recurse": "", _mode(stale): "", **self._blocking(index)}
         path = f"/v1/kv/{quote(prefix)}"
         return await self._get(address, path, params, KEYS_LIMIT, or_none=True)
+
+    async def _ask_list(
+        self, path: str, datacenter: str, index: int, address: int, stale: bool
+    ) -> Reply:
+        params = {"dc": datacenter, **self._blocking(index)}
+        if stale:
+            params["stale"] = ""
+        return await self._get(address, path, params, BODY_LIMIT)
 
     def _blocking(self, index: int) -> dict[str, str]:
         """The parameters of a query that blocks past `index`, unless it is 0."""

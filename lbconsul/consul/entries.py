@@ -36,6 +36,20 @@ def entries(body: bytes) -> Iterator[object]:
         raise UnusableAnswer(f"not JSON: {one_line(str(error), 100)}") from None
 
 
+def members(body: bytes) -> Iterator[tuple[str, object]]:
+    """The members of the object that a body is, one at a time.
+
+    :raises UnusableAnswer: the body is no object, or exceeds `MOST_ENTRIES` or
+        `ENTRY_LIMIT`.
+    """
+    try:
+        yield from _members(_Text(body))
+    except json.JSONDecodeError as error:
+        raise UnusableAnswer(f"not JSON: {error.msg}") from None
+    except (ValueError, RecursionError) as error:
+        raise UnusableAnswer(f"not JSON: {one_line(str(error), 100)}") from None
+
+
 def too_many(count: int) -> UnusableAnswer:
     """The error of an answer with at least `count` entries."""
     return UnusableAnswer(f"{count} entries or more: {MOST_ENTRIES} is the most")
@@ -60,6 +74,29 @@ def _entries(text: "_Text") -> Iterator[object]:
         if is_more:
             text.skip()
     text.end()
+
+
+def _members(text: "_Text") -> Iterator[tuple[str, object]]:
+    if text.next() != "{":
+        kind = type(text.value()).__name__
+        raise UnusableAnswer(f"JSON, but {kind} instead of an object")
+    text.skip()
+    count = 0
+    is_more = text.next() != "}"
+    while is_more:
+        name = text.value() if text.next() == '"' else None
+        if not isinstance(name, str) or text.next() != ":":
+            raise ValueError("a member without a name")
+        text.skip()
+        text.next()
+        yield name, text.value()
+        count += 1
+        if count > MOST_ENTRIES:
+            raise too_many(count)
+        is_more = text.next() == ","
+        if is_more:
+            text.skip()
+    text.end("}")
 
 
 class _Text:
@@ -106,9 +143,9 @@ class _Text:
             else:
                 return value
 
-    def end(self) -> None:
-        """Check that the list ends here and nothing follows."""
-        if self.next() != "]":
+    def end(self, bracket: str = "]") -> None:
+        """Check that the list, or object, ends here and nothing follows."""
+        if self.next() != bracket:
             raise json.JSONDecodeError("no end", self._window, self._place)
         self.skip()
         if self.next():

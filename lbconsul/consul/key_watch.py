@@ -3,22 +3,14 @@
 from base64 import b64decode
 from collections.abc import Callable, Generator
 
-from attrs import Factory, define, field, frozen
-from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from attrs import field, frozen
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
-from twisted.logger import Logger
 
-from lbconsul.consul.client import ConsulClient
-from lbconsul.consul.describe import in_words
+from lbconsul.consul.client import ConsulClient, Reply
 from lbconsul.consul.entries import entries
-from lbconsul.consul.query_loop import FORESEEN, QueryLoop
+from lbconsul.consul.list_watch import ListWatch, Reading
 from lbconsul.errors import UnusableAnswer
 from lbconsul.text import fit
-
-#: How long an answer is parsed in one turn of the reactor, in seconds.
-SLICE = 0.005
 
 
 @frozen
@@ -61,95 +53,37 @@ def _key_value(entry: object) -> KeyValue:
     raise UnusableAnswer("an entry is not a key with a value")
 
 
-@define(eq=False)
-class KeyWatch(Service):
-    """Watches the keys below a prefix, and reports each change.
+#: The keys below a prefix.
+Keys = tuple[KeyValue, ...]
 
-    After any failure, the last good answer is what counts.
+
+def key_watch(
+    clock: IReactorTime,
+    client: ConsulClient,
+    chance: Callable[[], float],
+    prefix: str,
+    changed: Callable[[str, Keys], None],
+) -> ListWatch[Keys]:
+    """A watch of the keys below a prefix.
+
+    `changed` is called with the prefix and the keys if they are not those of the last
+    answer.
     """
 
-    _log = Logger()
-    _clock: IReactorTime
-    _client: ConsulClient
-    _chance: Callable[[], float]
-    prefix: str
-    #: Called with the prefix and the keys if they are not those of the last answer.
-    _changed: Callable[[str, tuple[KeyValue, ...]], None]
-    #: Of the last answer; None before the first.
-    _known: tuple[KeyValue, ...] | None = None
-    #: Why Consul has no answer at present; empty if it has.
-    error: str = ""
-    _loop: QueryLoop = Factory(
-        lambda self: QueryLoop(
-            self._clock,
-            self._client,
-            self._chance,
-            self._ask,
-            self._succeeded,
-            self._failed,
+    def read(reply: Reply) -> Reading[Keys]:
+        found = yield from reading(reply.body, prefix)
+        if reply.filtered and not found:
+            raise UnusableAnswer("empty, because ACLs hide all keys from the token")
+        return found
+
+    return ListWatch(
+        clock,
+        client,
+        chance,
+        f"consul:{prefix}",
+        lambda client, index, address, stale: client.ask_keys(
+            prefix, index, address, stale=stale
         ),
-        takes_self=True,
+        read,
+        lambda found: changed(prefix, found),
     )
-
-    def startService(self) -> None:
-        super().startService()
-        self._loop.start()
-
-    def stopService(self) -> Deferred[None]:
-        super().stopService()
-        return self._loop.stop()
-
-    def use_client(self, client: ConsulClient) -> None:
-        """Ask this client from now on; a query in progress is repeated with it."""
-        self._loop.use_client(client)
-
-    async def _ask(self, client: ConsulClient, index: int, address: int) -> str | None:
-        reply = await client.ask_keys(self.prefix, index, address)
-        if self._loop.is_behind(reply.index):
-            self._loop.count()
-            reply = await client.ask_keys(self.prefix, 0, address, stale=False)
-        reader = reading(reply.body, self.prefix)
-        while True:
-            until = self._clock.seconds() + SLICE
-            try:
-                while self._clock.seconds() < until:
-                    next(reader)
-            except StopIteration as end:
-                found: tuple[KeyValue, ...] = end.value
-                if reply.filtered and not found:
-                    raise UnusableAnswer(
-                        "empty, because ACLs hide all keys from the token"
-                    ) from None
-                self._take(found)
-                return reply.index
-            await deferLater(self._clock, 0.0)
-
-    def _take(self, found: tuple[KeyValue, ...]) -> None:
-        if found != self._known:
-            self._known = found
-            self._changed(self.prefix, found)
-
-    def _succeeded(self, failures: int) -> None:
-        self.error = ""
-        if failures:
-            self._log.info(
-                "consul:{prefix}: Consul answers again, after {failures} failures",
-                prefix=self.prefix,
-                failures=failures,
-            )
-
-    def _failed(self, error: Exception, is_new: bool) -> None:
-        self.error = in_words(error)
-        if not is_new:
-            return
-        if not isinstance(error, FORESEEN):
-            self._log.failure("consul:{prefix}: a bug in lbconsul", prefix=self.prefix)
-        self._log.warn(
-            "consul:{prefix}: no answer from Consul at {url}: {error}; {meanwhile}",
-            prefix=self.prefix,
-            url=self._loop.where,
-            error=self.error,
-            meanwhile="waiting for the first answer"
-            if self._known is None
-            else "the last answer stays in use",
-        )

@@ -18,10 +18,12 @@ from lbconsul.consul.addresses import Addresses
 from lbconsul.consul.catalog import Catalog, Skipped
 from lbconsul.consul.client import ConsulClient, Reply
 from lbconsul.consul.describe import in_words
+from lbconsul.consul.fleet import Fleet
 from lbconsul.consul.incremental import IncrementalParser
 from lbconsul.consul.instance_addresses import InstanceAddresses
 from lbconsul.consul.location import pick_of
 from lbconsul.consul.query_loop import FORESEEN, QueryLoop
+from lbconsul.consul.refresh_loop import RefreshLoop
 from lbconsul.consul.skipping import Screen, Skipping, screened
 from lbconsul.consul.snapshot import Kept, Snapshot
 from lbconsul.consul.watch_stats import WatchStats
@@ -80,17 +82,29 @@ class Watch(Service):
     #: Whether the log says already that Consul has no answer newer than
     #: `MAX_LAST_CONTACT`.
     _old: bool = False
-    _loop: QueryLoop = Factory(
-        lambda self: QueryLoop(
-            self._clock,
-            self._client,
-            self._chance,
-            self._ask,
-            self._succeeded,
-            self._failed,
-        ),
-        takes_self=True,
+    #: Says when to ask; None: Consul does, by a blocking query.
+    _fleet: Fleet | None = None
+    _loop: QueryLoop | RefreshLoop = Factory(
+        lambda self: self._new_loop(), takes_self=True
     )
+
+    def _new_loop(self) -> QueryLoop | RefreshLoop:
+        calls = self._ask, self._succeeded, self._failed
+        if self._fleet is not None:
+            return self._fleet.loop(self.query.service, *calls)
+        return QueryLoop(self._clock, self._client, self._chance, *calls)
+
+    @property
+    def is_in_fleet(self) -> bool:
+        """Whether it does without a blocking query of its own."""
+        return self._fleet is not None
+
+    def age(self, now: float) -> float | None:
+        """Since when Consul has not confirmed the answer in use; None without one."""
+        age, loop = self.stats.age(now), self._loop
+        if age is None or not isinstance(loop, RefreshLoop) or loop.confirmed is None:
+            return age
+        return min(age, now - loop.confirmed)
 
     @property
     def where(self) -> str:

@@ -15,6 +15,7 @@ from lbconsul.balance.events import (
     GatewayEvent,
     MappingEvent,
     PoolEvent,
+    RouteEvent,
     UpstreamEvent,
 )
 from lbconsul.balance.instance import Identity
@@ -264,9 +265,9 @@ def _fields(event: Event) -> dict[str, Any]:
             "seconds": _rounded(event.seconds),
         }
     fields: dict[str, Any] = {"reason": event.reason}
-    if not isinstance(event, GatewayEvent):
+    if not isinstance(event, GatewayEvent | RouteEvent):
         fields["query"] = str(event.query or "")
-    if isinstance(event, MappingEvent):
+    if isinstance(event, MappingEvent | RouteEvent):
         fields["mapping"] = event.mapping
     if isinstance(event, UpstreamEvent):
         instance = event.instance

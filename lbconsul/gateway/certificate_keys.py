@@ -7,7 +7,8 @@ from attrs import Factory, define
 from twisted.application.service import MultiService
 
 from lbconsul.consul.client import ConsulClient
-from lbconsul.consul.key_watch import KeyValue, KeyWatch
+from lbconsul.consul.key_watch import Keys, KeyValue, key_watch
+from lbconsul.consul.list_watch import ListWatch
 
 
 @define(eq=False, repr=False)
@@ -19,7 +20,7 @@ class CertificateKeys(MultiService):
     _chance: Callable[[], float]
     #: Called after an answer whose keys are not those of the last one.
     _changed: Callable[[], object]
-    _watches: dict[str, KeyWatch] = Factory(dict)
+    _watches: dict[str, ListWatch[Keys]] = Factory(dict)
     #: The keys below each prefix, once Consul has answered.
     _keys: dict[str, tuple[KeyValue, ...]] = Factory(dict)
 
@@ -46,7 +47,7 @@ class CertificateKeys(MultiService):
             self._watches.pop(gone).disownServiceParent()
             self._keys.pop(gone, None)
         for prefix in sorted(wanted - self._watches.keys()):
-            watch = self._watches[prefix] = KeyWatch(
+            watch = self._watches[prefix] = key_watch(
                 self._reactor, self._client, self._chance, prefix, self._on_keys
             )
             watch.setServiceParent(self)

@@ -1,7 +1,7 @@
 """A gateway and its data plane, as the parts of a gateway see them."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from collections.abc import Mapping as AbstractMapping
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Protocol
@@ -10,6 +10,7 @@ from twisted.application.service import IServiceCollection
 from twisted.internet.defer import Deferred
 
 from lbconsul.admin.status_model import RegistrationStatus, WatchStatus
+from lbconsul.admin.tag_routes import TagRoutesSource
 from lbconsul.balance.events import Event
 from lbconsul.balance.instance import Identity
 from lbconsul.balance.pool_spec import ServiceQuery
@@ -21,6 +22,7 @@ from lbconsul.net.listening_sockets import ListeningSockets
 from lbconsul.net.sweeper import TimeSlicer
 from lbconsul.proxy.connection_limit import ConnectionLimit
 from lbconsul.proxy.factory import ProxyFactory
+from lbconsul.proxy.live_routes import RowChanges
 from lbconsul.proxy.saturation import Full
 from lbconsul.stats.mapping import MappingStats
 from lbconsul.stats.traffic import MappingTraffic
@@ -185,6 +187,12 @@ class DataPlane(CertificateUser, PasswordUser, Protocol):
         Each step says whether it was long.  `sockets` changes with the first.
         """
 
+    def amend(self, changes: RowChanges) -> None:
+        """Have rows of a mapping come and go while it is served."""
+
+    def keep_answers(self, asked: Callable[[], Collection[ServiceQuery]]) -> None:
+        """Keep the answers to these queries, whether a mapping needs them or not."""
+
     def forget(self, queries: Iterable[ServiceQuery]) -> None:
         """Discard the answers to queries that are no longer asked."""
 
@@ -300,6 +308,14 @@ class Gateway(Protocol):
     @property
     def registrations(self) -> GatewayRegistrations:
         """The gateway in Consul."""
+
+    @property
+    def tag_routes_source(self) -> TagRoutesSource:
+        """The routes that are tags in Consul, as they are shown."""
+
+    @property
+    def registered_as(self) -> list[tuple[Mapping, str]]:
+        """The names as which tags have mappings registered in Consul."""
 
     @property
     def is_draining(self) -> bool:

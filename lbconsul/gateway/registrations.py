@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Mapping as AbstractMapping
 from typing import Any
 
-from attrs import Factory, define
+from attrs import Factory, define, evolve
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IHostnameResolver
@@ -57,7 +57,18 @@ class Registrations(Service):
 
     def learn(self) -> None:
         """The gateway listens where it does now: register that."""
-        self._registrar.replace(registrations_of(self._gateway.data_plane.sockets))
+        self._registrar.replace(self._wanted())
+
+    def _wanted(self) -> Iterator[Registration]:
+        sockets = self._gateway.data_plane.sockets
+        yield from registrations_of(sockets)
+        by_listen = {each.mapping.listen: each for each in sockets}
+        for mapping, name in self._gateway.registered_as:
+            each = by_listen.get(mapping.listen)
+            bound = None if each is None else bound_to(mapping.listen, each.sock)
+            if bound is not None and bound.port:
+                named = evolve(mapping, register=evolve(mapping.register, name=name))
+                yield registration(named, bound.host, bound.port)
 
     def use_client(self, client: ConsulClient) -> None:
         """Register with this client's agent from now on."""

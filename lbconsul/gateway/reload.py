@@ -9,7 +9,7 @@ from twisted.logger import Logger
 from lbconsul.balance.events import EventKind, GatewayEvent
 from lbconsul.config.consul import ConsulConfig
 from lbconsul.config.diff import Plan, applicable, planning
-from lbconsul.config.model import Config, rows
+from lbconsul.config.model import Config, Mapping, rows
 from lbconsul.consul.client import ConsulClient
 from lbconsul.errors import CannotReload
 from lbconsul.gateway.availability import Availability
@@ -21,6 +21,7 @@ from lbconsul.gateway.password_files import PasswordFiles, UsedPasswords
 from lbconsul.gateway.registrations import Registrations
 from lbconsul.gateway.screening import Screening
 from lbconsul.gateway.served_certificates import ServedCertificates
+from lbconsul.gateway.tag_routes import TagRoutes
 from lbconsul.gateway.tls_files import checking_files
 from lbconsul.gateway.watches import Watches, queries_of
 from lbconsul.net.listening_socket import OwnedSocket
@@ -42,6 +43,8 @@ class Prepared:
     passwords: list[UsedPasswords]
     #: The open sockets of the added mappings.
     added: list[OwnedSocket]
+    #: All mappings: those of the configuration, and those of TCP routes by tags.
+    served: tuple[Mapping, ...]
     cookie_keys: tuple[bytes, ...] = field(repr=False)
 
 
@@ -58,6 +61,7 @@ class Reloader:
     _availability: Availability
     _screening: Screening
     _registrations: Registrations
+    _tag_routes: TagRoutes
     _observer: EventObserver
     _cookie_keys: CookieKeys
     _new_client: Callable[[ConsulConfig], ConsulClient]
@@ -115,7 +119,8 @@ class Reloader:
         config, refused = applicable(gateway.config, config)
         renew = config.connection_log != gateway.config.connection_log
         before = [each.mapping for each in gateway.data_plane.sockets]
-        plan = yield from planning(before, config.mappings, renew=renew)
+        served = (*config.mappings, *self._tag_routes.served_beside(config.mappings))
+        plan = yield from planning(before, served, renew=renew)
         if config.state_dir:
             check_directory(config.state_dir)
         yield from checking_files(config.mappings)
@@ -126,7 +131,10 @@ class Reloader:
         cookie_keys = self._cookie_keys.read(config)
         yield True
         # Mappings of endpoints outside stay, though they are not in the configuration.
-        lent = set(gateway.data_plane.mappings).difference(rows(before))
+        listens = {each.listen for each in before}
+        lent = [
+            each for each in gateway.data_plane.mappings if each.listen not in listens
+        ]
         certificates = yield from self._certificates.loading([*config.mappings, *lent])
         passwords = yield from self._passwords.loading([*config.mappings, *lent])
         listening = [each for each in plan.added if not each.route]
@@ -139,6 +147,7 @@ class Reloader:
             certificates,
             passwords,
             added,
+            served,
             cookie_keys,
         )
 
@@ -154,11 +163,12 @@ class Reloader:
         if prepared.added:
             yield from self._screening.learning(prepared.added)
         yield from data_plane.replacing(
-            config.mappings, prepared.added, config.connection_log
+            prepared.served, prepared.added, config.connection_log
         )
         self._watches.use_state_dir(config.state_dir)
         self._operations.use_state_dir(config.state_dir)
-        queries = queries_of(data_plane.mappings)
+        self._tag_routes.replace(config.mappings)
+        queries = [*queries_of(data_plane.mappings), *self._tag_routes.queries]
         yield True
         data_plane.forget((yield from self._watches.asking_only(queries)))
         if plan.added or plan.removed:
@@ -168,8 +178,11 @@ class Reloader:
         self._certificates.use_client(prepared.client)
         if restarted:
             self._registrations.use_client(prepared.client)
+            self._tag_routes.use_client(prepared.client)
         yield True
-        yield from self._availability.replacing(data_plane.mappings)
+        live = self._tag_routes.rows
+        served = [each for each in data_plane.mappings if each not in live]
+        yield from self._availability.replacing(served)
         self._tell(prepared, restarted=restarted)
 
     def _tell(self, prepared: Prepared, *, restarted: bool) -> None:

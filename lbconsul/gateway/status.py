@@ -21,6 +21,7 @@ from lbconsul.admin.status_model import (
     WatchStatus,
     WorkerStatus,
 )
+from lbconsul.admin.tag_routes import TagRoutesSource
 from lbconsul.admin.upstream_id import upstream_id
 from lbconsul.admin.why import Question, Why
 from lbconsul.balance.failover import Failover
@@ -255,6 +256,11 @@ class StatusCollector:
         :raises CannotExplain: it is no request, or no mapping has its port.
         """
         return explain(self._gateway, question)
+
+    @property
+    def tag_routes(self) -> TagRoutesSource:
+        """The routes that are tags in Consul."""
+        return self._gateway.tag_routes_source
 
     # What an operator orders.
 

@@ -24,6 +24,7 @@ from lbconsul.config.model import Mapping, rows
 from lbconsul.consul.addresses import Addresses
 from lbconsul.consul.catalog import Skipped
 from lbconsul.consul.client import MAX_CONNECTIONS, ConsulClient
+from lbconsul.consul.fleet import Fleet
 from lbconsul.consul.resolver import HostResolver
 from lbconsul.consul.skipping import SHOWN, Screen
 from lbconsul.consul.snapshot import Snapshot, SnapshotStore
@@ -70,14 +71,24 @@ class Watches(MultiService):
         super().__init__()
         self._store = self._store_in(self._state_dir)
 
-    def ask(self, queries: Iterable[ServiceQuery]) -> None:
-        """Ask these, too; at once, if we are at it."""
+    def ask(self, queries: Iterable[ServiceQuery], fleet: Fleet | None = None) -> None:
+        """Ask these, too; at once, if we are at it.
+
+        With a `fleet` they do without blocking queries of their own.
+        """
         for query in queries:
             if query.fixed:
                 self._use(query)
             elif query not in self._watches:
-                watch = self._watches[query] = self._watch(query)
+                watch = self._watches[query] = self._watch(query, fleet)
                 watch.setServiceParent(self)
+
+    def leave(self, queries: Iterable[ServiceQuery]) -> list[ServiceQuery]:
+        """Ask these no more; which of them were asked."""
+        gone = [each for each in queries if each in self._watches]
+        for query in gone:
+            self._watches.pop(query).disownServiceParent()
+        return gone
 
     def asking_only(self, queries: Iterable[ServiceQuery]) -> Steps[list[ServiceQuery]]:
         """Ask these, and stop asking all others, step by step; which those are."""
@@ -101,9 +112,14 @@ class Watches(MultiService):
         super().startService()
         self._count()
 
+    @property
+    def blocking(self) -> int:
+        """How many ask blocking queries, each over a connection of its own."""
+        return sum(not each.is_in_fleet for each in self._watches.values())
+
     def _count(self) -> None:
         """Warn if Consul may take fewer connections than there are watches."""
-        were_many, count = self._are_many, len(self._watches)
+        were_many, count = self._are_many, self.blocking
         self._are_many = count > MAX_CONNECTIONS
         if self._are_many and not were_many:
             self._log.warn(
@@ -193,7 +209,7 @@ class Watches(MultiService):
             datacenter=query.datacenter,
             state=stats.state,
             address=watch.where,
-            age=stats.age(now),
+            age=watch.age(now),
             index=stats.index,
             last_error=stats.last_error,
             last_error_at=self._at(stats.last_error_at),
@@ -231,7 +247,7 @@ class Watches(MultiService):
             self._fixed[query] = fixed
             fixed.setServiceParent(self)
 
-    def _watch(self, query: ServiceQuery) -> Watch:
+    def _watch(self, query: ServiceQuery, fleet: Fleet | None) -> Watch:
         return Watch(
             self._reactor,
             self._resolver,
@@ -243,7 +259,12 @@ class Watches(MultiService):
             self._on_event,
             screen=self._screen,
             inherited=self._inherited,
+            fleet=fleet,
         )
+
+    def list_snapshot(self, name: str, datacenter: str) -> Snapshot | None:
+        """Where a list of services is kept; None: nowhere."""
+        return self._snapshot(ServiceQuery(name, datacenter))
 
     def _snapshot(self, query: ServiceQuery) -> Snapshot | None:
         if self._store is None:

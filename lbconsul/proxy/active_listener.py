@@ -13,6 +13,7 @@ from lbconsul.net.sockets import BareSocket
 from lbconsul.proxy.connection_limit import ConnectionLimit
 from lbconsul.proxy.handler import handler_of
 from lbconsul.proxy.listener import Listener
+from lbconsul.proxy.live_routes import LiveRoutes, RowChanges
 from lbconsul.proxy.mapping_proxy import MappingProxy, ProxyObserver
 from lbconsul.proxy.route_table import RouteTable, making_table
 from lbconsul.proxy.split import ProxySplit, joined
@@ -50,6 +51,9 @@ class ActiveListenerOwner(Protocol):
     def split_of(self, proxies: Sequence[MappingProxy]) -> ProxySplit[MappingProxy]:
         """The split among proxies: that of the rest, then those of the parts."""
 
+    def routes_for(self, mapping: Mapping) -> LiveRoutes[MappingProxy]:
+        """Make the routes of a mapping that has them by tags."""
+
     def listener_for(
         self, active: "ActiveListener", source: ListeningSocket
     ) -> Listener:
@@ -76,6 +80,8 @@ class ActiveListener:
     #: All current proxies, by the keys of rows; the mapping's own is the first.
     _current: dict[str, MappingProxy] = Factory(dict)
     older: list[MappingProxy] = Factory(list)
+    #: The routes that come and go; None: they change by a reload only.
+    live: LiveRoutes[MappingProxy] | None = None
     #: The connection limit of the process, and the mapping's `max-connections`: the
     #: listener asks for them in each turn.
     connection_limit: ConnectionLimit = field(init=False)
@@ -157,6 +163,8 @@ class ActiveListener:
 
         What is unchanged keeps its proxy, unless with `renew`.
         """
+        if mapping.tags.is_on:
+            return (yield from self._making_live(mapping, renew=renew))
         kept = {} if renew else dict(self._current)
         if bool(mapping.routes) != bool(self.mapping.routes):
             kept.pop("", None)  # with routes it counts its clients otherwise
@@ -170,6 +178,46 @@ class ActiveListener:
         _, *routes = joined(proxies.values(), self._owner)
         table = yield from making_table(mapping.mode, routes)
         return Proxies(proxies, table)
+
+    def _making_live(self, mapping: Mapping, *, renew: bool) -> Steps[Proxies]:
+        """As `making`, for a mapping whose rows come and go: they stay as they are."""
+        proxy = self._current.get("")
+        if proxy is None or renew or proxy.mapping != mapping:
+            proxy = self._owner.proxy_for(mapping, self)
+            yield False
+        rows = dict[str, MappingProxy]()
+        for route, row in self._current.items() if self.live is not None else ():
+            if route:
+                rows[route] = self._owner.proxy_for(row.mapping, self) if renew else row
+                yield renew
+        table = RouteTable[MappingProxy]((), None, None)
+        return Proxies({"": proxy, **rows}, table)
+
+    def amend(self, changes: RowChanges) -> list[MappingProxy]:
+        """Have rows come and go; returns the proxies that are replaced, or gone."""
+        live, current = self.live, self._current
+        assert live is not None
+        dropped = set(changes.drop)
+        if changes.present is not None:
+            dropped |= current.keys() - changes.present.rows - {""}
+        replaced = [current.pop(route) for route in dropped if route in current]
+        for row in changes.put:
+            before = current.get(row.route)
+            if before is None or before.mapping != row:
+                current[row.route] = self._owner.proxy_for(row, self)
+                if before is not None:
+                    replaced.append(before)
+        live.amend(changes, current)
+        # Their clients are those of the mapping, and stay: nothing is retired.
+        self.older += replaced
+        self.awaits_end = self.awaits_end or bool(replaced)
+        self._route_live(live)
+        return replaced
+
+    def _route_live(self, live: LiveRoutes[MappingProxy]) -> None:
+        for each in (self.proxy, *self.older):
+            if not each.mapping.route and each.mapping.tags.is_on:
+                each.route_live(live)
 
     def use(self, mapping: Mapping, proxies: Proxies) -> list[MappingProxy]:
         """Serve new clients by these proxies; returns those that get none now."""
@@ -194,9 +242,13 @@ class ActiveListener:
         """Have the current proxies get the clients."""
         self.mapping = mapping
         self.proxy = self._current[""]
+        if mapping.tags.is_on:
+            self._turn_to_live(mapping)
+        else:
+            self.live = None
         if table.routes:
             self.proxy.route_by(table)
-        for each in self.older:
+        for each in () if mapping.tags.is_on else self.older:
             # Its handshakes may be in progress, and HTTP clients send more requests.
             if each.has_routes and each.mapping.mode == mapping.mode:
                 each.route_by(table, self.proxy)
@@ -212,6 +264,13 @@ class ActiveListener:
         newer = self._current.get(older.mapping.key)
         if newer is not None:
             older.split = newer.split or self._owner.split_of([newer])
+
+    def _turn_to_live(self, mapping: Mapping) -> None:
+        if self.live is None:
+            self.live = self._owner.routes_for(mapping)
+        else:
+            self.live.renew(self._current)
+        self._route_live(self.live)
 
     def drop_idle(self) -> list[MappingProxy]:
         """Forget older proxies that have no connection and get none; returns them."""

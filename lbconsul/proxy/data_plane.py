@@ -25,6 +25,7 @@ from lbconsul.proxy.access_log import ConnectionWriter
 from lbconsul.proxy.connection_limit import ConnectionLimit
 from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.listener_manager import ListenerManager
+from lbconsul.proxy.live_routes import RowChanges
 from lbconsul.proxy.runtime import ProxyRuntime
 from lbconsul.proxy.saturation import Full
 from lbconsul.proxy.upstream_log import UpstreamLog
@@ -257,6 +258,15 @@ class LocalDataPlane(MultiService):
         self._runtime.connection_log = connection_log
         yield from self.listeners.replacing(wanted, renew=renew)
         self._index.invalidate()
+
+    def amend(self, changes: RowChanges) -> None:
+        """Have rows of a mapping come and go while it is served."""
+        self._index.invalidate()
+        self.listeners.amend(changes)
+
+    def keep_answers(self, asked: Callable[[], Collection[ServiceQuery]]) -> None:
+        """Keep the answers to these queries, whether a mapping needs them or not."""
+        self._runtime.asked = asked
 
     def forget(self, queries: Iterable[ServiceQuery]) -> None:
         """Nothing: the registry drops the answers to unused queries by itself."""

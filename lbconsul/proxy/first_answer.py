@@ -52,6 +52,8 @@ class FirstAnswer:
         }
 
     def _is_known(self, active: ActiveListener) -> bool:
+        if active.live is not None and not active.live.is_complete:
+            return False
         return all(map(self._runtime.is_known, active.mapping.rows))
 
     def _hold(self, active: ActiveListener) -> None:

@@ -18,13 +18,14 @@ from lbconsul.net.sockets import BareSocket
 from lbconsul.proxy.client_info import ClientInfo
 from lbconsul.proxy.http_settings import REQUEST_ID, VIA, HTTPSettings
 from lbconsul.proxy.http_split import SplitPlans
+from lbconsul.proxy.live_routes import EACH_REQUEST, LASTING, Epoch
 from lbconsul.proxy.mapping_proxy import MappingProxy
 from lbconsul.text import one_line
 
 #: Methods whose request may be sent again: the effect is that of one (RFC 9110, 9.2.2).
 _IDEMPOTENT = frozenset([b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"])
 
-_NOT_FOUND, _FORBIDDEN = 404, 403
+_NOT_FOUND, _FORBIDDEN, _UNAVAILABLE = 404, 403, 503
 
 _HOST = re.compile(rb"(?mi)^host:[^\r\n]*\r\n")
 _TRACEPARENT = re.compile(rb"(?mi)^traceparent:")
@@ -70,6 +71,8 @@ class Plan:
     #: The plans of the parts of the row, of which this is one: which of them the next
     #: request gets is decided then.  None: the row has no parts.
     split: "SplitPlans[Plan] | None" = None
+    #: The plan is good until it is over.
+    epoch: Epoch = LASTING
 
     def variables(self, request_id: bytes) -> Variables:
         """What the header fields that are set can contain."""
@@ -168,8 +171,9 @@ class Planner:
         settings, own = found.http, self._proxy.http
         assert settings is not None
         plan = Plan(head, found, settings, path, client, scheme, head.line, b"")
+        plan.epoch = EACH_REQUEST if found.shares_route else self._proxy.epoch
         if row is None:
-            plan.status = _NOT_FOUND
+            plan.status = _NOT_FOUND if found.knows_routes else _UNAVAILABLE
         elif (settings.denies is not None and settings.denies(client)) or (
             own is not settings
             and own is not None

@@ -53,6 +53,7 @@ class RequestReader(OrdinaryRequests):
                 or self._buffer
                 or plan.settings.is_draining
                 or plan.split is not None
+                or plan.epoch.is_over
                 or not self._forward(
                     plan, data[len(plan.head.raw) :], self._proxy.clock.seconds()
                 )
@@ -98,8 +99,13 @@ class RequestReader(OrdinaryRequests):
             if head is None:
                 self._buffer = data
                 return False
-            # A reload may have replaced what serves it.
-            if plan is None or head is not last or plan.settings.is_draining:
+            # A reload, or a tag in Consul, may have replaced what serves it.
+            if (
+                plan is None
+                or head is not last
+                or plan.settings.is_draining
+                or plan.epoch.is_over
+            ):
                 plan = self._plan = self.planner.plan(head)
                 if not self._exchanges:
                     self._share(plan)

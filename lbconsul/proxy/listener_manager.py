@@ -15,6 +15,7 @@ from lbconsul.proxy.connection_drain import ConnectionDrain
 from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.first_answer import FirstAnswer
 from lbconsul.proxy.listener import ACCEPT_BOUND, Listener
+from lbconsul.proxy.live_routes import LiveRoutes, RowChanges
 from lbconsul.proxy.mapping_proxy import MappingProxy, ProxyObserver
 from lbconsul.proxy.route_table import making_table
 from lbconsul.proxy.runtime import ProxyRuntime
@@ -145,6 +146,17 @@ class ListenerManager(Service):
             self._runtime.release_pools()
             yield True
 
+    def amend(self, changes: RowChanges) -> None:
+        """Have rows of a mapping come and go; nothing if it is not served."""
+        served = self._by_listen.get(changes.listen)
+        if served is None or served.live is None:
+            return
+        if served.amend(changes):
+            self._drop_idle(served)
+            self._has_unused_pools = True
+        if served.waiting is not None:
+            self._first_answer.begin(served)
+
     def answered(self, query: ServiceQuery) -> None:
         """Accept clients of mappings that waited for Consul's answer to this query."""
         self._first_answer.answered(query)
@@ -249,6 +261,12 @@ class ListenerManager(Service):
             is_overloaded=self._is_overloaded,
             left_clients=self._left_clients,
         )
+
+    def routes_for(self, mapping: Mapping) -> LiveRoutes[MappingProxy]:
+        """Make the routes of a mapping that has them by tags."""
+        from lbconsul.tags.router import TagRouter  # here: few mappings have tags
+
+        return LiveRoutes(TagRouter(is_tls=bool(mapping.tls.certificates)))
 
     def on_ended(self, active: ActiveListener, proxy: MappingProxy) -> None:
         """Drop a proxy that is drained, after one of its connections ended."""

@@ -33,6 +33,7 @@ from lbconsul.proxy.handshake_settings import HandshakeSettings, TLSAcceptor
 from lbconsul.proxy.hash_keys import hash_by, key_of_peer
 from lbconsul.proxy.idle_connections import IdleStores
 from lbconsul.proxy.latency_watch import LatencyWatch
+from lbconsul.proxy.live_routes import LASTING, Epoch, LiveRoutes
 from lbconsul.proxy.relay import Relay, RelaySettings
 from lbconsul.proxy.route_table import RouteTable
 from lbconsul.proxy.upstream_handshake import UpstreamHandshake
@@ -149,9 +150,17 @@ class MappingProxy:
     key_of: Callable[[object], HashKey | None] | None = field(init=False)
     #: What clients need before they get an upstream; None: nothing.
     handshaking: HandshakeSettings | None = field(init=False)
-    _router: "Router[MappingProxy] | None" = field(init=False, default=None)
+    _router: "Router[MappingProxy] | LiveRoutes[MappingProxy] | None" = field(
+        init=False, default=None
+    )
     #: What its HTTP sessions share; None: it balances connections.
     http: "HTTPSettings | None" = field(init=False, default=None)
+    #: Until when what was planned for its clients' requests is good.
+    epoch: Epoch = LASTING
+    #: Whether there is no route but those that it has.
+    knows_routes: bool = True
+    #: Whether its route has other proxies beside it, one of which each request gets.
+    shares_route: bool = False
     #: Whether it serves what no route takes.
     _serves: bool = field(init=False)
     #: Whether connections have limits beyond those of their relays.
@@ -329,6 +338,16 @@ class MappingProxy:
         self._router = table.router.with_default(rest if has_rest else None)
         # Requests of routes are checked with the sessions that they are of.
         self.session_sweeper.interval = min(self._session_interval(), table.interval)
+
+    def route_live(self, routes: "LiveRoutes[MappingProxy]") -> None:
+        """Hand all requests over to the proxies of routes that come and go.
+
+        Called again after each change of them.
+        """
+        self._router, self.epoch = routes, routes.epoch
+        self.knows_routes = routes.is_complete
+        if self.http is not None:
+            self.http.plans.clear()
 
     def row_for(
         self, host: str | None, path: bytes, method: bytes, fields: "Fields"

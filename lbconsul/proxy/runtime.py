@@ -2,13 +2,13 @@
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, define, field
 
-from lbconsul.balance.pool_spec import FailoverSpec
+from lbconsul.balance.pool_spec import FailoverSpec, ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.split import Credits, LocalCredits
 from lbconsul.config.model import Mapping, Place
@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from lbconsul.proxy.http_settings import HTTPSettings
 
 
+#: The most counts that are kept of places where nothing is served any more.
+_MOST_UNUSED = 1000
+
+
 @define(eq=False)
 class ProxyRuntime:
     """What all proxies of a process share, and the proxies themselves."""
@@ -61,6 +65,8 @@ class ProxyRuntime:
     _credits: Callable[[Sequence[Mapping]], Credits] = field(
         default=lambda rows: LocalCredits.of(len(rows)), kw_only=True
     )
+    #: Gives the queries whose answers are kept even if nothing is balanced over them.
+    asked: Callable[[], Collection[ServiceQuery]] = tuple
     _proxies: dict[MappingProxy, None] = Factory(dict)
     #: How many of them balance over each spec.
     _specs: Counter[FailoverSpec] = Factory(Counter)
@@ -135,7 +141,8 @@ class ProxyRuntime:
 
     def release_pools(self) -> None:
         """Drop the pools and answers that no connection needs, new or old."""
-        self.registry.keep_only(self.specs.union(self._needed_elsewhere()))
+        needed = self.specs.union(self._needed_elsewhere())
+        self.registry.keep_only(needed, self.asked())
 
     @property
     def longest_drain(self) -> float:
@@ -246,6 +253,9 @@ class ProxyRuntime:
         for each in tuple(self._stats.values()):
             each.tidy(self.registry.has)
             yield
+        unused = [each for each in self._stats if each not in self._at]
+        for place in unused[:-_MOST_UNUSED]:
+            del self._stats[place]
 
     def drop(self, proxy: MappingProxy) -> None:
         """Forget a proxy that has no connection and gets no more clients."""

@@ -9,6 +9,7 @@ from lbconsul.config.http_options import HTTP_OPTIONS
 from lbconsul.config.options import CONSUL_OPTIONS
 from lbconsul.config.register_options import REGISTER_OPTIONS
 from lbconsul.config.rewriting_options import REWRITING_OPTIONS
+from lbconsul.config.tag_options import TAG_OPTIONS
 from lbconsul.config.tls_options import TLS_OPTIONS
 from lbconsul.usage.argument import Argument, of_option
 
@@ -109,6 +110,7 @@ SERVING = (
         "wait-for-client", "accept-proxy", "send-proxy", "unix-mode", "allow-empty",
         "hooks",
     ),
+    _group("Routes from tags in Consul", *(each.name for each in TAG_OPTIONS)),
     _group("Registration in Consul", *(each.name for each in REGISTER_OPTIONS)),
     _group("TLS", *(each.name for each in TLS_OPTIONS)),
     _group("With mode=http", *(each.name for each in HTTP_OPTIONS)),
@@ -359,6 +361,27 @@ COMMANDS = (
             _THIS,
         ),
         ("lbconsul why -X POST http://example.com/api/x",),
+    ),
+    Command(
+        "routes",
+        "",
+        "show the routes that are tags of services in Consul",
+        (
+            "Shows the routes of mappings of @tags: what part of a route's requests"
+            " each service gets, how many of its instances may get some, and which tags"
+            " are wrong. Tags with ! get no requests, those with ~ do.",
+            "Exit status: 0 if each route has a usable instance and no tag is wrong, 1"
+            " if not, 2 if the gateway cannot be asked.",
+        ),
+        (
+            Group(
+                "What to show",
+                (_JSON,),
+            ),
+            _ACCESS,
+            _THIS,
+        ),
+        ("lbconsul routes --json | jq '.problems[].why'",),
     ),
     evolve(
         _order(

@@ -15,7 +15,7 @@ from lbconsul.net.sweeper import TimeSlicer
 from lbconsul.proxy.listener_manager import ListenerManager
 from lbconsul.proxy.runtime import ProxyRuntime
 from lbconsul.proxy.targets import failover_spec
-from lbconsul.workers.messages import Serve
+from lbconsul.workers.messages import Amend, Serve
 
 
 @define(eq=False)
@@ -37,6 +37,8 @@ class Assignments:
     _sockets: dict[int, BorrowedSocket] = Factory(dict)
     #: Sockets received but not used yet: numbers and descriptors.
     _received: deque[tuple[int, int]] = Factory(deque)
+    #: The rows that come and go, by the number of the mapping and by route.
+    _live: dict[int, dict[str, int]] = Factory(dict)
     #: The steps still to do of the last command, and what runs them in slices.
     _steps: tuple[Iterator[object], TimeSlicer] | None = None
 
@@ -57,8 +59,13 @@ class Assignments:
             self._sockets[number] = BorrowedSocket(socket.socket(fileno=descriptor))
         self._others = {failover_spec(each) for each in command.others}
         self._mappings = {each.number: each.mapping for each in command.assignments}
-        self.rows = {k: v for each in command.assignments for k, v in each.rows.items()}
-        self._numbers = {row.place: number for number, row in self.rows.items()}
+        rows = {k: v for each in command.assignments for k, v in each.rows.items()}
+        live = [each for each in self._live if each in rows and rows[each].tags.is_on]
+        self._live = {each: self._live[each] for each in live}
+        for numbers in self._live.values():
+            rows |= {each: self.rows[each] for each in numbers.values()}
+        self.rows = rows
+        self._numbers = {row.place: number for number, row in rows.items()}
         self._slots = {
             (row.listen, row.key): slot
             for each in command.assignments
@@ -72,6 +79,20 @@ class Assignments:
         found = [self._slots.get((each.listen, each.key)) for each in rows]
         slots = [each for each in found if each is not None]
         return slots if len(slots) == len(found) else None
+
+    def amend(self, command: Amend) -> None:
+        """Note rows that come and go."""
+        changes, numbers = command.changes, self._live.setdefault(command.number, {})
+        gone = set(changes.drop)
+        if changes.present is not None:
+            gone |= numbers.keys() - changes.present.rows
+        for route in gone & numbers.keys():
+            row = self.rows.pop(numbers.pop(route))
+            del self._numbers[row.place]
+        numbers.update(command.numbers)
+        for row in changes.put:
+            number = self._numbers[row.place] = numbers[row.route]
+            self.rows[number] = row
 
     def serve(
         self, runtime: ProxyRuntime, listeners: ListenerManager, *, renew: bool

@@ -1,6 +1,6 @@
 """The worker's copy of the catalog, kept up to date by the master."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from attrs import Factory, define
 
@@ -15,6 +15,11 @@ class KnownSlots:
     """The slot of each instance, for every service query."""
 
     _slots: dict[ServiceQuery, dict[Identity, int | None]] = Factory(dict)
+
+    @property
+    def queries(self) -> Collection[ServiceQuery]:
+        """The queries that the master asks."""
+        return self._slots.keys()
 
     def find(self, identity: Identity) -> int | None:
         """The instance's slot; None if it has none or is unknown."""

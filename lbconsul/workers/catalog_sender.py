@@ -7,6 +7,7 @@ from attrs import Factory, define
 from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.config.model import TLS
 from lbconsul.workers.messages import (
+    Amend,
     CatalogChunk,
     CertificatesChunk,
     SyncComplete,
@@ -30,6 +31,8 @@ class CatalogSender:
     _write: Callable[[bytes], None]
     _serve: Callable[[], None] = lambda: None
     _certificates: PublishedCertificates = Factory(PublishedCertificates)
+    #: Gives all rows that come and go, as commands.
+    _all_rows: Callable[[], Iterator[Amend]] = lambda: iter(())
     #: The version that the worker has once it has read all that was sent.
     _version: int = 0
     _dirty: dict[ServiceQuery, None] = Factory(dict)
@@ -41,6 +44,9 @@ class CatalogSender:
     _paused: bool = False
     #: Whether the worker's mappings have changed since they were sent.
     _owes_serve: bool = False
+    #: Whether all rows that come and go are to be sent, and what is left of them.
+    _owes_rows: bool = False
+    _rows: Iterator[Amend] | None = None
     #: Whether `SyncComplete` is still to be sent.
     _owes_complete: bool = False
     _is_closed: bool = False
@@ -48,7 +54,7 @@ class CatalogSender:
     def begin(self) -> None:
         """Send certificates and mappings, the whole catalog, and `SyncComplete`."""
         self._owed.update(dict.fromkeys(self._certificates.all))
-        self._owes_serve = self._owes_complete = True
+        self._owes_serve = self._owes_rows = self._owes_complete = True
         self._dirty.update(dict.fromkeys(self._catalog.queries()))
         self._send()
 
@@ -65,6 +71,13 @@ class CatalogSender:
         """Send the certificates of these options, or the passwords of this path."""
         self._owed[of] = None
         self._send()
+
+    def amended(self, amend: Amend) -> None:
+        """Send the latest change of rows that come and go."""
+        if self._paused or self._is_closed or self._owes_serve or self._rows:
+            self._owes_rows = True
+        elif not self._owes_rows:
+            self._write(write_command(amend))
 
     def altered(self) -> None:
         """Send the worker's mappings again, since they have changed."""
@@ -92,6 +105,8 @@ class CatalogSender:
             elif self._owes_serve:
                 self._owes_serve = False
                 self._serve()
+            elif self._sends_rows():
+                pass
             elif self._parts is None and not self._turn_to_dirty():
                 if self._owes_complete:
                     self._owes_complete = False
@@ -99,6 +114,17 @@ class CatalogSender:
                 return
             else:
                 self._send_part()
+
+    def _sends_rows(self) -> bool:
+        """Whether a part of the rows that come and go was to be sent, and is now."""
+        if self._rows is None and self._owes_rows:
+            self._owes_rows, self._rows = False, self._all_rows()
+        amend = None if self._rows is None else next(self._rows, None)
+        if amend is None:
+            self._rows = None
+            return self._owes_rows
+        self._write(write_command(amend))
+        return True
 
     def _next_certificates(self) -> CertificatesChunk | UsePasswords | None:
         """The next command with certificates or passwords; mappings come later."""

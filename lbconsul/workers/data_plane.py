@@ -26,6 +26,7 @@ from lbconsul.net.sweeper import TimeSlicer
 from lbconsul.proxy.connection_limit import ConnectionLimit
 from lbconsul.proxy.data_plane import DataPlaneObserver, LocalDataPlane, MappingIndex
 from lbconsul.proxy.factory import ProxyFactory
+from lbconsul.proxy.live_routes import RowChanges
 from lbconsul.proxy.saturation import Full
 from lbconsul.proxy.targets import failover_spec
 from lbconsul.stats.mapping import MappingStats
@@ -80,6 +81,8 @@ class WorkerDataPlane(MultiService):
     _index: MappingIndex = field(init=False)
     _ejections: EjectionReports = field(init=False)
     _recounting: LoopingCall | None = None
+    #: Whether rows that came and went may have left pools that nothing needs.
+    _has_unused_pools: bool = False
 
     def __attrs_post_init__(self) -> None:
         super().__init__()
@@ -314,6 +317,21 @@ class WorkerDataPlane(MultiService):
         yield from self._local.replacing((), (), connection_log)
         self._index.invalidate()
 
+    def amend(self, changes: RowChanges) -> None:
+        """Have rows of a mapping come and go while it is served."""
+        self._index.invalidate()
+        for row in changes.put:  # the status shows the standing of its upstreams
+            self.registry.failover(failover_spec(row))
+        amend = self._listeners.amend(changes)
+        if amend is not None:
+            for worker in self.workers:
+                worker.amended(amend)
+            self._has_unused_pools = True
+
+    def keep_answers(self, asked: Callable[[], Collection[ServiceQuery]]) -> None:
+        """Keep the answers to these queries, whether a mapping needs them or not."""
+        self._local.keep_answers(asked)
+
     def forget(self, queries: Iterable[ServiceQuery]) -> None:
         """Tell the workers of queries that are no longer asked."""
         for each in queries:
@@ -391,6 +409,9 @@ class WorkerDataPlane(MultiService):
         self._counter.recount()
         self._stats.tidy(self._publisher.catalog.knows)
         self._publisher.reclaim()
+        if self._has_unused_pools:
+            self._has_unused_pools = False
+            self._local.release_pools()
 
 
 def _first_reason(reasons: list[str]) -> str:

@@ -8,7 +8,9 @@ from attrs import Factory, define, evolve, field
 from lbconsul.config.listen import Listen
 from lbconsul.config.model import Mapping, rows
 from lbconsul.net.listening_socket import OwnedSocket
-from lbconsul.workers.messages import Assignment, Serve
+from lbconsul.proxy.live_routes import RowChanges
+from lbconsul.workers.live_rows import LiveRows
+from lbconsul.workers.messages import Amend, Assignment, Serve
 from lbconsul.workers.shared_credits import CreditSlots
 
 
@@ -32,6 +34,8 @@ class ListenerSet:
     _sockets: dict[OwnedSocket, dict[str, int]] = Factory(dict)
     _by_listen: dict[Listen | None, OwnedSocket] = Factory(dict)
     _numbers: Iterator[int] = Factory(count)
+    #: The rows that come and go, of mappings that have such.
+    _live: dict[OwnedSocket, LiveRows] = Factory(dict)
     #: The longest drain timeout ever served, in seconds: old connections may still have
     #: it.
     longest_drain: float = 0.0
@@ -39,7 +43,10 @@ class ListenerSet:
     @property
     def mappings(self) -> list[Mapping]:
         """The rows served: mappings, each followed by its routes."""
-        return [*rows(each.mapping for each in self._sockets)]
+        found = [*rows(each.mapping for each in self._sockets)]
+        for live in self._live.values():
+            found += live.rows.values()
+        return found
 
     @property
     def numbers(self) -> set[int]:
@@ -62,6 +69,11 @@ class ListenerSet:
             known = before.get(row.key)
             numbers[row.key] = next(self._numbers) if known is None else known
             self.longest_drain = max(self.longest_drain, row.drain.timeout)
+        if sock.mapping.tags.is_on:
+            live = self._live.setdefault(sock, LiveRows())
+            numbers |= {route: before[route] for route in live.rows}
+        else:
+            self._live.pop(sock, None)
         self._sockets[sock] = numbers
         self._by_listen[sock.mapping.listen] = sock
 
@@ -86,11 +98,38 @@ class ListenerSet:
         wanted = dict.fromkeys(sockets)
         for gone in [each for each in self._sockets if each not in wanted]:
             del self._sockets[gone]
+            self._live.pop(gone, None)
             self._by_listen.pop(gone.mapping.listen, None)
             gone.close()  # each worker has its own copy
         for each in wanted:
             self._add(each)
         self._assign_slots()
+
+    def amend(self, changes: RowChanges) -> Amend | None:
+        """Have rows of a mapping come and go; the command for workers.
+
+        None: the mapping is not served.
+        """
+        sock = self._by_listen.get(changes.listen)
+        live = None if sock is None else self._live.get(sock)
+        if sock is None or live is None:
+            return None
+        numbers = self._sockets[sock]
+        for route in live.apply(changes):
+            numbers.pop(route, None)
+        for row in changes.put:
+            if row.route not in numbers:
+                numbers[row.route] = next(self._numbers)
+            self.longest_drain = max(self.longest_drain, row.drain.timeout)
+        put = {row.route: numbers[row.route] for row in changes.put}
+        return Amend(numbers[""], changes, put)
+
+    def amends(self) -> Iterator[Amend]:
+        """All rows that come and go, as commands for a worker that has none."""
+        for sock, live in tuple(self._live.items()):
+            numbers = self._sockets.get(sock)
+            if numbers is not None:
+                yield from live.parts(sock.mapping.listen, numbers)
 
     def bind(self) -> None:
         """Open every listening socket; CannotListen if one cannot be opened."""
@@ -116,7 +155,7 @@ class ListenerSet:
             part = share(limits.connections, self._workers, worker)
             if part or not limits.connections:
                 theirs = evolve(mapping, limits=evolve(limits, connections=part))
-                number, *routes = numbers.values()
+                number, *routes = (numbers[each.key] for each in mapping.rows)
                 assignments.append(
                     Assignment(theirs, number, tuple(routes), self._slots_of(mapping))
                 )

@@ -15,6 +15,7 @@ from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.config.model import TLS, Mapping
 from lbconsul.logs.format import LineFormat
+from lbconsul.proxy.live_routes import RowChanges
 
 if TYPE_CHECKING:  # OpenSSL takes memory that mappings without TLS do without
     from lbconsul.http.htpasswd import Passwords
@@ -75,6 +76,17 @@ class Serve:
     sent: int = 0
     #: The keys of the gateway's own cookies; the first one makes new ones.
     cookie_keys: tuple[bytes, ...] = field(default=(), repr=False)
+
+
+@frozen
+class Amend:
+    """Changes of a mapping's rows, which come and go while it is served."""
+
+    #: That of the mapping's assignment.
+    number: int
+    changes: RowChanges
+    #: The numbers of the rows that are put, by `Mapping.route`.
+    numbers: AbstractMapping[str, int]
 
 
 @frozen
@@ -173,6 +185,7 @@ class Stop:
 Command = (
     Setup
     | Serve
+    | Amend
     | CatalogChunk
     | CertificatesChunk
     | KeepCertificates

@@ -162,6 +162,7 @@ class Supervisor(Service):
             self._listeners.of,
             self._lines,
             self._certificates,
+            self._listeners.amends,
         )
         lines = self._lines
         setup = Setup(number, 1 + self.count, None if lines is None else lines.format)

@@ -40,6 +40,7 @@ from lbconsul.workers.catalog_replica import CatalogReplica, KnownSlots
 from lbconsul.workers.channel import Channel
 from lbconsul.workers.log_forwarder import LogForwarder
 from lbconsul.workers.messages import (
+    Amend,
     CatalogChunk,
     CertificatesChunk,
     Command,
@@ -177,6 +178,8 @@ class Worker:
             ),
             credits=partial(self._credits, table, setup.row),
         )
+        # The master forgets what it asks no more.
+        self._runtime.asked = lambda: slots.queries
         self._listeners = ListenerManager(
             self._runtime, AT_ONCE, self._counter.is_overloaded
         )
@@ -203,6 +206,15 @@ class Worker:
         renew = command.connection_log != self._runtime.connection_log
         self._runtime.connection_log = command.connection_log
         self._assignments.serve(self._runtime, self._listeners, renew=renew)
+
+    @_handle.register
+    def _amend(self, command: Amend) -> None:
+        """Have rows of a mapping come and go."""
+        if self._state is State.DRAINING:
+            return  # it was sent before the master knew
+        self._assignments.amend(command)
+        self._reporter.serve(self._assignments.rows)
+        self._listeners.amend(command.changes)
 
     @_handle.register
     def _take_chunk(self, chunk: CatalogChunk) -> None:

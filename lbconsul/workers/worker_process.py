@@ -2,7 +2,7 @@
 
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from itertools import count
 from typing import Any, Protocol
@@ -32,6 +32,7 @@ from lbconsul.workers.messages import (
     LOG,
     REPORT,
     TRAFFIC,
+    Amend,
     Command,
     Drain,
     Eject,
@@ -87,6 +88,8 @@ class WorkerProcess(ProcessProtocol):
     #: Writes the worker's part of the access log, if the worker formats it.
     _lines: ConnectionLines | None = None
     _certificates: PublishedCertificates = Factory(PublishedCertificates)
+    #: Gives all rows that come and go, as commands.
+    _all_rows: Callable[[], Iterator[Amend]] = lambda: iter(())
     #: The worker's last report.
     report: Report = Factory(Report)
     #: The worker's last traffic reports, by assignment.
@@ -111,7 +114,11 @@ class WorkerProcess(ProcessProtocol):
 
     def __attrs_post_init__(self) -> None:
         self._sender = CatalogSender(
-            self._catalog, self._write, self._serve, self._certificates
+            self._catalog,
+            self._write,
+            self._serve,
+            self._certificates,
+            self._all_rows,
         )
         self._printed = Printed(self._reactor, self._tell)
         self._channel = Channel(
@@ -143,6 +150,10 @@ class WorkerProcess(ProcessProtocol):
     def altered(self) -> None:
         """Send the worker's mappings again, since they have changed."""
         self._sender.altered()
+
+    def amended(self, amend: Amend) -> None:
+        """Send a change of rows that come and go."""
+        self._sender.amended(amend)
 
     def certificates_changed(self, of: TLS | str) -> None:
         """Send the certificates of these options, or the passwords of this path."""

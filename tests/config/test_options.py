@@ -29,12 +29,17 @@ from lbconsul.config.option import Option
 from lbconsul.config.options import CONSUL_OPTIONS, GATEWAY_OPTIONS, OPTIONS
 from lbconsul.config.register import Register
 from lbconsul.config.rewriting import Rewriting
+from lbconsul.config.tag_routing import TagRouting
 
 #: What a mapping has beside its options.
 ITS_OWN = {"service", "listen", "route", "routes", "selection", "part", "parts"}
 
-#: What only rows that tags in Consul make have beside them.
-OF_TAGS = {"rewriting.strips_within_segments", "rewriting.redirects_rewritten"}
+#: What only mappings of tags in Consul, and their rows, have beside them.
+OF_TAGS = {
+    "rewriting.strips_within_segments",
+    "rewriting.redirects_rewritten",
+    "tags.is_on",  # the service of the mapping says so
+}
 
 
 #: Fields of a mapping that hold a group of options.
@@ -53,6 +58,7 @@ GROUPS = {
     "compression": Compression,
     "rewriting": Rewriting,
     "register": Register,
+    "tags": TagRouting,
 }
 
 
@@ -137,7 +143,8 @@ def test_defaults_are_told_at_all() -> None:
         "log-fields", "eject-5xx", "redirect-https", "hsts", "register",
         "basic-auth", "basic-auth-realm", "compress", "compress-min-size",
         "compress-level", "register-ttl", "register-remove-after", "max-requests",
-        "shed-lag", "split-sticky",
+        "shed-lag", "split-sticky", "tag-prefix", "tcp-listeners", "kv-overrides",
+        "route-hold",
     }  # fmt: skip
 
 

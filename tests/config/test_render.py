@@ -18,13 +18,20 @@ from lbconsul.config.render import (
     mapping_options,
 )
 from lbconsul.config.rewriting_options import REWRITING_OPTIONS
+from lbconsul.config.tag_options import TAG_OPTIONS
 
 CONFIG = configure(mappings=["80:web,mode=http"])
+TAGS_CONFIG = configure(mappings=["80:@tags,mode=http"])
+
+#: Options that only a mapping of tags shows.
+OF_TAGS = {option.name for option in TAG_OPTIONS}
 
 
 def config(**options: str) -> Config:
     """A configuration with these options."""
-    return configure(["10.0.0.1:8500", "10.0.0.2"], ["80:web,mode=http"], **options)
+    is_of_tags = {name.replace("_", "-") for name in options} & OF_TAGS
+    mapping = "80:@tags,mode=http" if is_of_tags else "80:web,mode=http"
+    return configure(["10.0.0.1:8500", "10.0.0.2"], [mapping], **options)
 
 
 def shown(found: Config) -> dict[str, str]:
@@ -126,6 +133,10 @@ def _texts() -> Iterable[tuple[str, str]]:
         "register-address": ["edge.example.com", "[2001:db8::1]:80"],
         "register-ttl": ["30s"],
         "register-remove-after": ["1h"],
+        "tag-prefix": ["route-"],
+        "tcp-listeners": ["off", "3000-3999"],
+        "kv-overrides": ["off", "fabio/config"],
+        "route-hold": ["off", "1m"],
         "error-page": ["503:/a.html,error-page=502:/b.txt"],
     }.items():
         yield from ((name, text) for text in texts)
@@ -141,12 +152,13 @@ def test_can_be_written(name: str, text: str) -> None:
 @pytest.mark.parametrize("name", sorted(OPTIONS.keys() - SECRETS))
 def test_defaults(name: str) -> None:
     """The defaults are shown where there is one, so that they could be written."""
-    found = shown(CONFIG)
+    config = TAGS_CONFIG if name in OF_TAGS else CONFIG
+    found = shown(config)
     option = OPTIONS[name]
     owners: list[tuple[dict[str, Any], Any]] = [
-        (MAPPING_OPTIONS, CONFIG.mappings[0]),
-        (CONSUL_OPTIONS, CONFIG.consul),
-        (GATEWAY_OPTIONS, CONFIG),
+        (MAPPING_OPTIONS, config.mappings[0]),
+        (CONSUL_OPTIONS, config.consul),
+        (GATEWAY_OPTIONS, config),
     ]
     [value] = [option.value_in(owner) for table, owner in owners if name in table]
     if name in found:

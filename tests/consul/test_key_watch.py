@@ -14,7 +14,7 @@ from twisted.logger import capturedLogs, formatEvent
 
 from lbconsul.config.consul import ConsulConfig
 from lbconsul.consul.client import ConsulClient, Reply, consul_client
-from lbconsul.consul.key_watch import KeyValue, KeyWatch, reading
+from lbconsul.consul.key_watch import KeyValue, key_watch, reading
 from lbconsul.errors import UnusableAnswer
 from lbconsul.steps import finish
 from tests.support.consul_agent import ConsulAgent
@@ -103,7 +103,7 @@ def test_a_real_consul(agent: ConsulAgent) -> None:
     async def scenario(reactor: Any) -> None:
         config = ConsulConfig((local(agent.port),), token=agent.token or "")
         client = consul_client(reactor, config)
-        watch = KeyWatch(reactor, client, lambda: 0.5, "certs", changed)
+        watch = key_watch(reactor, client, lambda: 0.5, "certs", changed)
         watch.startService()
         steps = (
             lambda: put(agent, "certs/a", b"one"),
@@ -147,7 +147,7 @@ def test_a_consul_that_goes_and_comes(consul_binary: str) -> None:
     async def scenario(real: Any) -> None:
         reactor = FastReactor(real, 10.0)
         client = consul_client(reactor, ConsulConfig((local(own.port),)))
-        watch = KeyWatch(reactor, client, lambda: 0.5, "certs", changed)
+        watch = key_watch(reactor, client, lambda: 0.5, "certs", changed)
         watch.startService()
         try:
             await until(real, lambda: heard, SOON)
@@ -205,7 +205,7 @@ def test_a_server_that_has_just_started() -> None:
     )
     heard: list[int] = []
     clock = Clock()
-    watch = KeyWatch(
+    watch = key_watch(
         clock, client, lambda: 0.5, "certs", lambda _, found: heard.append(len(found))
     )
     watch.startService()

@@ -19,6 +19,7 @@ from lbconsul.admin.status_model import (
     UpstreamStatus,
     WatchStatus,
 )
+from lbconsul.admin.tag_routes import TagRoutesSource
 from lbconsul.balance.events import EventKind, UpstreamEvent
 from lbconsul.balance.instance import Identity
 from lbconsul.balance.outlier import Ejection
@@ -143,6 +144,9 @@ class FakeGateway:
     shutdown: GracefulShutdown | None = None
     running: int = 1
     log_lines_dropped: int = 0
+
+    tag_routes_source = TagRoutesSource()
+    registered_as: list[tuple[Mapping, str]] = Factory(list)
 
     def use(self, config: Config) -> None:
         self.config = config

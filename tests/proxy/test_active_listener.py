@@ -14,6 +14,8 @@ from lbconsul.config.listen import TCPListen
 from lbconsul.config.model import Limits, Mapping
 from lbconsul.proxy.active_listener import ActiveListener
 from lbconsul.proxy.connection_limit import ConnectionLimit
+from lbconsul.proxy.live_routes import LiveRoutes
+from lbconsul.proxy.mapping_proxy import MappingProxy
 from lbconsul.steps import finish
 
 MAPPING = Mapping("web", TCPListen("127.0.0.1", 80))
@@ -97,6 +99,9 @@ class FakeOwner:
 
     def proxy_for(self, mapping: Mapping, observer: object) -> Any:
         return FakeProxy(next(self.opens), mapping)
+
+    def routes_for(self, mapping: Mapping) -> LiveRoutes[MappingProxy]:
+        raise AssertionError("its routes are no tags")
 
     def listener_for(self, active: ActiveListener, source: Any) -> Any:
         self.listeners.append(FakeListener(source))

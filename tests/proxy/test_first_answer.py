@@ -24,6 +24,7 @@ class FakeListener:
 
     mapping: Mapping = MAPPING
     waiting: IDelayedCall | None = None
+    live: None = None
     accepts: bool = False
 
     def accept(self) -> None:

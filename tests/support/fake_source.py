@@ -35,6 +35,7 @@ from lbconsul.admin.status_model import (
     WatchStatus,
     WorkerStatus,
 )
+from lbconsul.admin.tag_routes import TagRoutesSource
 from lbconsul.admin.upstream_id import upstream_id
 from lbconsul.admin.why import CandidateStatus, MappingExplanation, Question, Why
 from lbconsul.errors import CannotExplain, CannotOrder
@@ -244,6 +245,10 @@ class FakeSource:
             candidates=(taken,), considered=1, winner=taken,
         )  # fmt: skip
         return Why(question.url, question.method, (mapping,))
+
+    @property
+    def tag_routes(self) -> TagRoutesSource:
+        return TagRoutesSource()
 
     def drain(self, upstream: str) -> bool:
         return self._order("drain", upstream, "draining", "drained by hand")

@@ -29,6 +29,7 @@ from lbconsul.net.poller import Poller, open_poller
 from lbconsul.proxy.active_listener import ActiveListener
 from lbconsul.proxy.cookie_tokens import CookieTokens
 from lbconsul.proxy.listener import Listener
+from lbconsul.proxy.live_routes import LiveRoutes
 from lbconsul.proxy.mapping_proxy import MappingProxy, ProxyObserver
 from lbconsul.proxy.split import ProxySplit
 from lbconsul.steps import finish
@@ -141,6 +142,9 @@ class _Owner:
             authenticator=authenticator_of(self._reactor, mapping),
             tokens=self._tokens.index,
         )
+
+    def routes_for(self, mapping: Mapping) -> LiveRoutes[MappingProxy]:
+        raise AssertionError("its routes are no tags")
 
     def listener_for(self, active: ActiveListener, source: ListeningSocket) -> Listener:
         return Listener(self._reactor, self._reactor, active, source)

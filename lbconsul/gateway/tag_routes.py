@@ -1,0 +1,485 @@
+"""Follows the services in Consul whose tags are routes, and has their rows served."""
+
+import json
+from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import chain
+from typing import Any
+
+from attrs import Factory, define
+from twisted.application.service import MultiService
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from lbconsul.balance.events import EventKind, RouteEvent
+from lbconsul.balance.pool_spec import ServiceQuery
+from lbconsul.config.listen import Listen
+from lbconsul.config.model import Mapping
+from lbconsul.config.tag_routing import TAGS
+from lbconsul.consul.client import ConsulClient
+from lbconsul.consul.fleet import Fleet
+from lbconsul.consul.key_watch import Keys, key_watch
+from lbconsul.consul.list_watch import ListWatch
+from lbconsul.consul.snapshot import Kept, Snapshot
+from lbconsul.consul.tagged_services import Names, tagged_services
+from lbconsul.gateway.interfaces import DataPlane, EventObserver
+from lbconsul.gateway.tag_listeners import TagListeners
+from lbconsul.gateway.tag_mapping import TagMapping
+from lbconsul.gateway.watches import Watches, queries_of
+from lbconsul.net.periodic import repeat
+from lbconsul.tags.model import TableChange
+
+#: With so many blocking queries, further services are followed without: an agent takes
+#: 200 connections from one client, and other gateways may run on its host.
+MOST_BLOCKING = 100
+
+#: How long changes are worked on in one turn of the reactor, in seconds.
+_SLICE = 0.005
+
+#: How often to look for routes whose instances are gone for long enough, in seconds.
+_LOOK = 1.0
+
+#: How long to wait for the first answers about all services, in seconds.
+_PATIENCE = 10.0
+
+
+@define(eq=False, repr=False)
+class TagRoutes(MultiService):
+    """The mappings whose routes are tags, and the services that carry such tags."""
+
+    _log = Logger()
+    _reactor: Any
+    _client: ConsulClient
+    _chance: Callable[[], float]
+    _watches: Watches
+    _data_plane: DataPlane
+    _observer: EventObserver
+    #: Called after the names have changed as which tags have mappings registered.
+    _on_names: Callable[[], object] = lambda: None
+    #: Opens the ports of TCP routes; None: nothing does.
+    listeners: TagListeners | None = None
+    _mappings: dict[Listen | None, TagMapping] = Factory(dict)
+    #: By datacenter; empty: the agent's own.
+    _lists: dict[str, ListWatch[Names]] = Factory(dict)
+    _prefixes: frozenset[str] = frozenset()
+    #: By prefix.
+    _keys: dict[str, ListWatch[Keys]] = Factory(dict)
+    #: Where each list is kept, and what was kept there at the start.
+    _snapshots: dict[str, Snapshot] = Factory(dict)
+    _recalled: dict[str, Names] = Factory(dict)
+    #: The index of each list at its last answer.
+    _indexes: dict[str, int] = Factory(dict)
+    #: By datacenter.
+    _fleets: dict[str, Fleet] = Factory(dict)
+    #: The services that carry such tags, or did so a while ago, with their queries.
+    _services: dict[str, tuple[ServiceQuery, ...]] = Factory(dict)
+    #: The services by their queries.
+    _by_query: dict[ServiceQuery, str] = Factory(dict)
+    #: Services whose instances have changed, and the call that looks at them.
+    _dirty: dict[str, None] = Factory(dict)
+    _call: IDelayedCall | None = None
+    _looking: LoopingCall | None = None
+    #: The agent's, once an instance was seen there.
+    _own_datacenter: str = ""
+    #: The names as which mappings were to be registered last.
+    _registered: list[tuple[Mapping, str]] = Factory(list)
+    #: When all lists were known first.
+    _known_since: float | None = None
+
+    def __attrs_post_init__(self) -> None:
+        super().__init__()
+        self._data_plane.keep_answers(self._by_query.keys)
+
+    @property
+    def queries(self) -> Iterable[ServiceQuery]:
+        """What is asked for the sake of tags."""
+        return self._by_query.keys()
+
+    def of(self, mapping: Mapping) -> TagMapping | None:
+        """The routes of a mapping; None if they are no tags."""
+        return self._mappings.get(mapping.listen) if mapping.tags.is_on else None
+
+    def all(self) -> list[TagMapping]:
+        """All mappings whose routes are tags."""
+        return list(self._mappings.values())
+
+    def replace(self, mappings: Iterable[Mapping]) -> None:
+        """Serve these mappings' tags, at the start and after a reload."""
+        wanted = {each.listen: each for each in mappings if each.tags.is_on}
+        kept = dict[Listen | None, TagMapping]()
+        for listen, mapping in wanted.items():
+            known = self._mappings.get(listen)
+            if known is None:
+                seconds = self._reactor.seconds
+                known = TagMapping(mapping, seconds, self._datacenter(mapping))
+            elif known.mapping != mapping:
+                known = known.altered(mapping, self._datacenter(mapping))
+            kept[listen] = known
+        self._mappings = kept
+        self._known_since = None
+        self._watch_lists()
+        self._watch_keys()
+        self._ask()
+        self._dirty.update(dict.fromkeys(self._services))
+        self._listen()
+        self._soon()
+
+    @property
+    def rows(self) -> set[Mapping]:
+        """The rows that are served at present."""
+        return {row for each in self._mappings.values() for row in each.rows}
+
+    def served_beside(self, mappings: Iterable[Mapping]) -> list[Mapping]:
+        """What is served for the sake of tags beside these mappings of a new
+        configuration.
+        """
+        mappings = list(mappings)
+        listens = {each.listen for each in mappings}
+        has_tags = any(each.tags.tcp_listeners for each in mappings if each.tags.is_on)
+        if self.listeners is None or not has_tags:
+            return []
+        return [each for each in self.listeners.mappings if each.listen not in listens]
+
+    @property
+    def registered_as(self) -> list[tuple[Mapping, str]]:
+        """The names as which tags have mappings registered in Consul."""
+        return [
+            (each.mapping, name)
+            for each in self._mappings.values()
+            for name in sorted(each.table.registered_as)
+        ]
+
+    def is_known(self, mapping: Mapping) -> bool:
+        """Whether all routes of a mapping are known, if they are tags."""
+        known = self.of(mapping)
+        return known is None or known.is_complete
+
+    def error(self, mapping: Mapping) -> str:
+        """Why Consul does not list services for a mapping; empty if it does."""
+        lists = (self._lists.get(each) for each in mapping.dc or ("",))
+        return "; ".join(each.error for each in lists if each and each.error)
+
+    def _datacenter(self, mapping: Mapping) -> str:
+        """What replaces ``$DC``: the datacenter that is asked first."""
+        return mapping.dc[0] if mapping.dc else self._own_datacenter
+
+    def add(self, mapping: Mapping) -> None:
+        """Serve the tags of one more mapping."""
+        if mapping.tags.is_on:
+            others = [each.mapping for each in self._mappings.values()]
+            self.replace([*others, mapping])
+
+    def use_client(self, client: ConsulClient) -> None:
+        """Ask this client, if it asks otherwise than the last one."""
+        if client.fingerprint != self._client.fingerprint:
+            self._client = client
+            for each in self._lists.values():
+                each.use_client(client)
+            for keys in self._keys.values():
+                keys.use_client(client)
+            for fleet in self._fleets.values():
+                fleet.use_client(client)
+
+    def on_change(self, query: ServiceQuery) -> None:
+        """Consul has answered a query."""
+        service = self._by_query.get(query)
+        if service is not None:
+            self._dirty[service] = None
+            self._soon()
+
+    def startService(self) -> None:
+        super().startService()
+        self._looking = repeat(self._reactor, _LOOK, self._look)
+        self._soon()
+
+    def stopService(self) -> Any:
+        if self._looking is not None:
+            self._looking.stop()
+            self._looking = None
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+        if self.listeners is not None:
+            self.listeners.stop()
+        for each in self._snapshots.values():
+            each.stop()
+        return super().stopService()
+
+    def _watch_lists(self) -> None:
+        mappings = [each.mapping for each in self._mappings.values()]
+        prefixes = frozenset(each.tags.prefix for each in mappings)
+        datacenters = {dc for each in mappings for dc in each.dc or ("",)}
+        for gone in list(self._lists):
+            if gone not in datacenters or prefixes != self._prefixes:
+                self._lists.pop(gone).disownServiceParent()
+        self._prefixes = prefixes
+        for datacenter in sorted(datacenters - self._lists.keys()):
+            watch = tagged_services(
+                self._reactor,
+                self._client,
+                self._chance,
+                datacenter,
+                prefixes,
+                partial(self._on_list, datacenter),
+                partial(self._answered, datacenter),
+            )
+            self._lists[datacenter] = watch
+            watch.setServiceParent(self)
+        self._keep_lists()
+
+    def _watch_keys(self) -> None:
+        """Watch the keys whose commands alter routes."""
+        wanted = {each.mapping.tags.overrides for each in self._mappings.values()}
+        for gone in self._keys.keys() - wanted:
+            self._keys.pop(gone).disownServiceParent()
+        for prefix in sorted(wanted - self._keys.keys() - {""}):
+            watch = self._keys[prefix] = key_watch(
+                self._reactor, self._client, self._chance, prefix, self._on_keys
+            )
+            watch.setServiceParent(self)
+        for mapping in self._mappings.values():
+            if not mapping.is_complete:
+                self._use_commands(mapping)
+
+    def _on_keys(self, prefix: str, keys: Keys) -> None:
+        for mapping in self._mappings.values():
+            if mapping.mapping.tags.overrides == prefix:
+                self._use_commands(mapping)
+        self._soon()
+
+    def _use_commands(self, mapping: TagMapping) -> None:
+        watch = self._keys.get(mapping.mapping.tags.overrides)
+        keys = () if watch is None else watch.known or ()
+        texts = [(each.key, each.value.decode("utf-8", "replace")) for each in keys]
+        self._pass_on(mapping, mapping.use_commands(texts))
+
+    def _keep_lists(self) -> None:
+        """Keep the lists on disk, and begin with what is kept there."""
+        for each in self._snapshots.values():
+            each.stop()
+        self._snapshots.clear()
+        name = f"{TAGS} {' '.join(sorted(self._prefixes))}"
+        for datacenter, watch in self._lists.items():
+            snapshot = self._watches.list_snapshot(name, datacenter)
+            if snapshot is not None:
+                self._snapshots[datacenter] = snapshot
+                if watch.known is None:
+                    snapshot.read(partial(self._recall, datacenter, snapshot))
+
+    def _recall(self, datacenter: str, snapshot: Snapshot, kept: Kept) -> None:
+        """Begin with a list that was kept, unless Consul has answered already."""
+        watch = self._lists.get(datacenter)
+        if watch is None or watch.known is not None:
+            return
+        try:
+            names = json.loads(kept.body)
+            if not all(isinstance(each, str) for each in names):
+                raise ValueError("it is no list of names")
+        except (ValueError, TypeError) as error:
+            snapshot.set_aside(error)
+            return
+        self._recalled[datacenter] = frozenset(names)
+        self._ask()
+
+    def _on_list(self, datacenter: str, names: Names) -> None:
+        """Consul has another list of services."""
+        self._recalled.pop(datacenter, None)
+        if datacenter in self._snapshots:
+            self._snapshots[datacenter].keep(json.dumps(sorted(names)).encode())
+        self._ask()
+
+    def _names(self, datacenter: str) -> Names | None:
+        """The services with routes; None if they are not known."""
+        known = self._lists[datacenter].known
+        return self._recalled.get(datacenter) if known is None else known
+
+    @property
+    def _listed(self) -> dict[str, None]:
+        """The services that carry such tags now."""
+        known = (self._names(each) or () for each in self._lists)
+        return dict.fromkeys(name for names in known for name in sorted(names))
+
+    def _ask(self) -> None:
+        """Ask for the instances of the services that are listed."""
+        for service in self._listed:
+            queries = tuple(
+                dict.fromkeys(
+                    query
+                    for mapping in self._mappings.values()
+                    for query in mapping.queries(service)
+                )
+            )
+            before = self._services.get(service, ())
+            if queries != before:
+                self._services[service] = queries
+                self._by_query.update(dict.fromkeys(queries, service))
+                self._follow(queries)
+                self._leave(set(before).difference(queries))
+                self._dirty[service] = None
+        self._soon()
+
+    def _follow(self, queries: Iterable[ServiceQuery]) -> None:
+        """Ask for these: the first by blocking queries, more of them as a fleet."""
+        for query in queries:
+            is_many = self._watches.blocking >= MOST_BLOCKING
+            fleet = self._fleet(query.datacenter) if is_many else None
+            self._watches.ask([query], fleet)
+
+    def _fleet(self, datacenter: str) -> Fleet:
+        found = self._fleets.get(datacenter)
+        if found is None:
+            found = self._fleets[datacenter] = Fleet(
+                self._reactor, self._client, self._chance, datacenter, self._on_node
+            )
+            found.setServiceParent(self)
+        return found
+
+    def _on_node(self, node: str) -> list[str]:
+        """The services with an instance on a node."""
+        known = self._data_plane.registry.known
+        return [
+            service
+            for query, service in self._by_query.items()
+            if any(each.identity.node == node for each in known(query))
+        ]
+
+    def _answered(self, datacenter: str) -> None:
+        """The list of services was answered: if it is news the fleet looks closer."""
+        watch, fleet = self._lists.get(datacenter), self._fleets.get(datacenter)
+        if watch is None:
+            return
+        index = watch.loop.cursor.index
+        if index != self._indexes.get(datacenter):
+            self._indexes[datacenter] = index
+            if fleet is not None:
+                fleet.on_registrations()
+
+    def _leave(self, queries: Iterable[ServiceQuery]) -> None:
+        """Ask these no more, but for those that a mapping asks."""
+        for query in queries:
+            self._by_query.pop(query, None)
+        self._data_plane.forget(self._watches.leave(queries))
+
+    def _soon(self) -> None:
+        if self._call is None and self._dirty and self.running:
+            self._call = self._reactor.callLater(0, self._work)
+
+    def _work(self) -> None:
+        """Follow the changes of services, as many as a slice of time allows."""
+        self._call = None
+        until = self._reactor.seconds() + _SLICE
+        while self._dirty and self._reactor.seconds() < until:
+            service = next(iter(self._dirty))
+            del self._dirty[service]
+            try:
+                self._update(service)
+            except Exception:  # the tags of one service harm no other
+                self._log.failure(
+                    "a bug in lbconsul: the routes of {service} are not updated",
+                    service=service,
+                )
+        self._soon()
+        if not self._dirty:
+            self._complete()
+            self._register()
+
+    def _update(self, service: str) -> None:
+        registry = self._data_plane.registry
+        for each in tuple(self._mappings.values()):
+            queries = each.queries(service)
+            if not any(map(registry.answered, queries)):
+                continue
+            known = [one for query in queries for one in registry.known(query)]
+            if known and not (self._own_datacenter or each.mapping.dc):
+                self._learn_datacenter(known[0].identity.datacenter)
+                each = self._mappings[each.mapping.listen]
+            self._pass_on(each, each.update(service, known, registry.drained))
+
+    def _learn_datacenter(self, name: str) -> None:
+        """The agent is in this datacenter: read tags with ``$DC`` again."""
+        self._own_datacenter = name
+        for listen, each in self._mappings.items():
+            if not each.mapping.dc:
+                newer = self._mappings[listen] = each.altered(each.mapping, name)
+                self._use_commands(newer)
+        self._dirty.update(dict.fromkeys(self._services))
+
+    def _pass_on(self, mapping: TagMapping, change: TableChange) -> None:
+        rows = mapping.follow(change)
+        if rows is not None:
+            addresses = [row for row in rows.put if row.when_empty.is_address]
+            self._watches.ask(queries_of(addresses))
+            self._data_plane.amend(rows)
+        if any(key.port for key in change.routes):
+            self._listen()
+        for problem in change.new:
+            self._tell(mapping, EventKind.BAD_TAG, str(problem))
+        for problem in change.gone:
+            self._tell(mapping, EventKind.GOOD_TAG, str(problem))
+
+    def _listen(self) -> None:
+        """Listen for the TCP routes that there are."""
+        listeners = self.listeners
+        if listeners is not None and self.running:
+            listeners.use(each for one in self._mappings.values() for each in one.tcp)
+
+    def _register(self) -> None:
+        """Have mappings registered as tags say."""
+        names = self.registered_as
+        if names != self._registered:
+            self._registered = names
+            self._on_names()
+
+    def _tell(self, mapping: TagMapping, kind: EventKind, text: str) -> None:
+        name = str(mapping.mapping)
+        self._observer.on_event(RouteEvent(kind=kind, mapping=name, reason=text))
+        if kind is EventKind.BAD_TAG:
+            self._log.warn("{mapping}: {text}", mapping=name, text=text)
+        else:
+            self._log.info("{mapping}: no more: {text}", mapping=name, text=text)
+
+    def _complete(self) -> None:
+        """Once all is known, a request without a route gets 404."""
+        if not self._is_known():
+            return
+        for each in self._mappings.values():
+            if not each.is_complete:
+                self._data_plane.amend(each.complete())
+                self._listen()
+                self._log.info(
+                    "{mapping}: {count} routes of {services} services",
+                    mapping=str(each.mapping),
+                    count=len(each.table.routes),
+                    services=len(self._services),
+                )
+
+    def _is_known(self) -> bool:
+        lists = map(self._names, self._lists)
+        keys = (each.known for each in self._keys.values())
+        if any(known is None for known in chain(lists, keys)):
+            return False
+        now, answered = self._reactor.seconds(), self._data_plane.registry.answered
+        if self._known_since is None:
+            self._known_since = now
+        if now - self._known_since >= _PATIENCE:
+            return True
+        return all(map(answered, self._by_query))
+
+    def _look(self) -> None:
+        """Forget what was gone for long enough."""
+        for mapping in self._mappings.values():
+            change = mapping.expire()
+            if change is not None:
+                self._pass_on(mapping, change)
+        self._forget()
+        self._complete()
+
+    def _forget(self) -> None:
+        """Ask no more for services that are not listed, and have no instance."""
+        listed, registry = self._listed, self._data_plane.registry
+        for service in [each for each in self._services if each not in listed]:
+            queries = self._services[service]
+            if not any(registry.known(each) for each in queries):
+                del self._services[service]
+                self._leave(queries)

@@ -1,0 +1,159 @@
+"""Routes that are tags of services in the real Consul: ``--map 80:@tags,mode=http``."""
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.registrar import TOLD
+from tests.end_to_end.stage import Stage
+from tests.support.admin_side import AdminSide
+from tests.support.gateway import Gateway
+from tests.support.ports import free_ports
+from tests.support.waiting import eventually
+from tests.support.workers import all_serve
+
+pytestmark = pytest.mark.consul
+
+
+class Echo(ThreadingHTTPServer):
+    """Answers what it was asked, as JSON."""
+
+    daemon_threads = True
+
+    def __init__(self, name: str) -> None:
+        self.name, self.host = name, "127.0.0.1"
+        super().__init__((self.host, 0), _Handler)
+        self.port = self.server_address[1]
+        Thread(target=self.serve_forever, daemon=True).start()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        server: Any = self.server
+        told = {
+            "name": server.name,
+            "path": self.path,
+            "fields": {name.lower(): value for name, value in self.headers.items()},
+        }
+        body = json.dumps(told).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+class Tagged:
+    """A gateway whose routes are tags with a prefix that no other test uses."""
+
+    def __init__(self, stage: Stage, *arguments: str, options: str = "") -> None:
+        self.stage, self.registrar = stage, stage.registrar
+        self.prefix = f"{stage.service}-"
+        self.port, admin = free_ports(2)
+        self.admin = AdminSide(admin)
+        self.arguments = (
+            *arguments,
+            f"--admin={admin}",
+            "--connection-log=off",
+            "--map",
+            f"{self.port}:@tags,mode=http,shrink-guard=off"
+            f",tag-prefix={self.prefix}{options}",
+        )
+        self.gateway: Gateway = stage.gateway(*self.arguments, wait="listening")
+
+    def add(self, server: Any, *routes: str, service: str = "", **said: Any) -> str:
+        """Register a server with these routes; its id."""
+        name = f"{self.stage.service}-{service or server.name}"
+        tags = [f"{self.prefix}{each}" for each in routes]
+        return self.registrar.add(name, server, Tags=tags, **said)
+
+    def ask(self, path: str, host: str = "h") -> tuple[int, dict[str, Any]]:
+        """The status and what the instance was asked."""
+        with Client(self.port) as client:
+            return client.ask(path, host)
+
+    def leads(self, path: str, there: str | int, host: str = "h") -> None:
+        """Wait until a path leads to the server with this name, or has this status."""
+
+        def found() -> bool:
+            status, told = self.ask(path, host)
+            return there in (status, told.get("name"))
+
+        eventually(found, f"{host}{path} leads to {there}")
+
+
+class Client:
+    """A client that keeps its connection."""
+
+    def __init__(self, port: int) -> None:
+        self._connection = HTTPConnection("127.0.0.1", port, timeout=30)
+
+    def __enter__(self) -> "Client":
+        self._connection.connect()
+        self._sock = self._connection.sock
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def ask(self, path: str, host: str = "h") -> tuple[int, dict[str, Any]]:
+        """The status and what the instance was asked."""
+        self._connection.request("GET", path, headers={"Host": host})
+        response = self._connection.getresponse()
+        body = response.read()
+        assert self._connection.sock is self._sock, "the connection was closed"
+        return response.status, json.loads(body) if response.status == 200 else {}
+
+
+@pytest.fixture
+def echoes() -> Iterator[list[Echo]]:
+    """Three servers, A, B and C."""
+    with ExitStack() as held:
+        found = [Echo(name) for name in "abc"]
+        for each in found:
+            held.callback(each.server_close)
+            held.callback(each.shutdown)
+        yield found
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_routes_come_and_go_without_a_reload(
+    stage: Stage, echoes: list[Echo], workers: str
+) -> None:
+    """A tag is a route at once, for clients on kept connections, too."""
+    a, b, _ = echoes
+    tagged = Tagged(stage, "--workers", workers)
+    if workers != "1":
+        all_serve(tagged.gateway, int(workers))
+    with Client(tagged.port) as client:
+        assert client.ask("/foo")[0] == 404
+        tagged.add(a, "/foo strip=/foo")
+        eventually(lambda: client.ask("/foo/x?y=1")[0] == 200, "there is a route")
+        status, told = client.ask("/foo/x?y=1")
+        assert (status, told["name"], told["path"]) == (200, "a", "/x?y=1")
+        b_id = tagged.add(b, "/foo/bar", Check=TOLD)
+        eventually(
+            lambda: client.ask("/foo/bar/1")[1].get("name") == "b", "b has its own"
+        )
+        assert client.ask("/foo/ba")[1]["name"] == "a"
+        tagged.registrar.check(b_id, "fail")
+        # A route whose instances are gone is not the next shorter one.
+        eventually(lambda: client.ask("/foo/bar/1")[0] == 503, "b has no instance")
+        tagged.add(b, "/other", Check=TOLD)
+        eventually(lambda: client.ask("/foo/bar/1")[1].get("name") == "a", "it is a's")
+        assert client.ask("/other")[0] == 503
+        tagged.registrar.check(b_id, "pass")
+        eventually(lambda: client.ask("/other")[1].get("name") == "b", "b is back")
+    status = tagged.admin.status()
+    rows = [each["name"] for each in status["mappings"]]
+    assert any("/other" in each for each in rows), rows
