@@ -175,6 +175,7 @@ TESTED_ELSEWHERE = {
     "lbconsul.config.register": "tests/config/test_register_values.py",
     "lbconsul.config.register_options": "tests/config/test_options.py",
     "lbconsul.config.option": "tests/config/test_options.py",
+    "lbconsul.proxy.split_cookie": "tests/proxy/test_http_split.py",
     "lbconsul.config.split_options": "tests/config/test_split.py",
     "lbconsul.config.splits": "tests/config/test_split.py",
     "lbconsul.config.rewriting_options": "tests/config/test_options.py",

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 from attrs import evolve, frozen
 
 from lbconsul.config.affinity_options import STICKY_OPTIONS
+from lbconsul.config.cookies import CookieAttributes
 from lbconsul.config.http_options import HTTP_OPTIONS
 from lbconsul.config.listen import UnixListen
 from lbconsul.config.model import TLS, Mapping
@@ -188,7 +189,11 @@ def _without_fields(each: RawMapping, mapping: Mapping) -> Mapping:
 
 def _refuse_cookie(each: RawMapping, mapping: Mapping) -> None:
     """Refuse a cookie that browsers would not keep (RFC 6265bis, 5.7)."""
-    name, cookies = mapping.affinity.sticky, mapping.cookies
+    for name in (mapping.affinity.sticky, mapping.split_sticky.name):
+        _refuse_name(each, name, mapping.cookies)
+
+
+def _refuse_name(each: RawMapping, name: str, cookies: CookieAttributes) -> None:
     needs_secure = name.startswith(("__Host-", "__Secure-"))
     if cookies.same_site == "none" and cookies.secure == "off":
         raise each.said.wrong(

@@ -57,13 +57,15 @@ class Share:
 
 @frozen
 class Sticky:
-    """What keeps a client in its part: nothing, or its address."""
+    """What keeps a client in its part: nothing, its address, or a cookie."""
 
-    #: ``source``; empty: nothing does.
+    #: ``source`` or ``cookie``; empty: nothing does.
     by: str = ""
+    #: Of the cookie.
+    name: str = ""
 
     def __str__(self) -> str:
-        return self.by or "off"
+        return f"{self.by}:{self.name}" if self.name else self.by or "off"
 
 
 @frozen

@@ -3,10 +3,13 @@
 import re
 from collections.abc import Iterator
 
-from lbconsul.config import values
+from lbconsul.config import affinity_values, values
 from lbconsul.config.option import Option
 from lbconsul.config.split import Share, Sticky, Trait
 from lbconsul.text import unquoted
+
+#: The cookie that keeps a client in its part, where no name is given.
+COOKIE = "lbconsul-split"
 
 #: A part: up to a ``|`` that is not within double quotes.
 _PART = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^|])*')
@@ -65,10 +68,16 @@ def _word(text: str) -> str:
 
 
 def sticky(text: str) -> Sticky:
-    """``off`` or ``source``."""
-    if text not in ("off", "source"):
-        raise ValueError("must be off or source")
-    return Sticky("" if text == "off" else text)
+    """``off``, ``source``, ``cookie`` or ``cookie:NAME``."""
+    if text in ("off", "source"):
+        return Sticky("" if text == "off" else text)
+    try:
+        name = affinity_values.sticky(text)
+    except ValueError:
+        raise ValueError(
+            "must be off, source, cookie or cookie:NAME, such as cookie:CANARY"
+        ) from None
+    return Sticky("cookie", name if ":" in text else COOKIE)
 
 
 SPLIT_OPTIONS = (
@@ -82,7 +91,7 @@ SPLIT_OPTIONS = (
     Option(
         "split-sticky",
         sticky,
-        "what keeps a client in its part of the split: source, its address; or off"
-        " [off]",
+        "what keeps a client in its part of the split: source, its address; with"
+        " mode=http also cookie or cookie:NAME; or off [off]",
     ),
 )

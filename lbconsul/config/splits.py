@@ -20,6 +20,8 @@ def with_parts(each: RawMapping, row: Mapping) -> Mapping:
             raise each.wrong("split", "needs a service, which gets the rest")
         row = evolve(row, split=(), split_sticky=Sticky())
     _refuse_sticky(each, row)
+    if row.split_sticky.by == "cookie" and row.mode != "http":
+        row = evolve(row, split_sticky=Sticky())  # a default of all mappings
     if not row.split:
         return row
     for share in row.split:
@@ -63,5 +65,15 @@ def _selection(row: Mapping, number: int) -> Selection | None:
 
 
 def _refuse_sticky(each: RawMapping, row: Mapping) -> None:
-    if "split-sticky" in each.options and not row.split:
+    if "split-sticky" not in each.options:
+        return
+    if not row.split:
         raise each.wrong("split-sticky", "works only with split=")
+    if row.split_sticky.by != "cookie":
+        return
+    if row.mode != "http":
+        raise each.wrong(
+            "split-sticky", "a cookie works only with mode=http; source works with all"
+        )
+    if row.split_sticky.name == row.affinity.sticky:
+        raise each.wrong("split-sticky", "must not have the name of sticky='s cookie")

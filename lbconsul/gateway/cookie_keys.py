@@ -38,7 +38,7 @@ Keys = tuple[bytes, ...]
 
 def needs_keys(mappings: Iterable[Mapping]) -> bool:
     """Whether any of these mappings and their routes has cookies of its own."""
-    return any(row.affinity.sticky for row in rows(mappings))
+    return any(row.affinity.sticky or row.split_sticky.name for row in rows(mappings))
 
 
 def read_keys(path: str) -> Keys:

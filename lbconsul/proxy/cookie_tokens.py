@@ -19,14 +19,21 @@ class CookieTokens:
     _registry: Registry
     _keys: tuple[bytes, ...] = field(factory=lambda: (token_bytes(_BYTES),))
     _index: TokenIndex | None = None
+    _of_parts: Tokens | None = None
 
     def use(self, keys: tuple[bytes, ...]) -> None:
         """Make tokens with the first of these keys, and know those of all of them."""
         if not keys or keys == self._keys:
             return
-        self._keys = keys
+        self._keys, self._of_parts = keys, None
         if self._index is not None:
             self._index.replace(Tokens("sticky", keys).known, list(self._index.tokens))
+
+    def of_parts(self) -> Tokens:
+        """What makes the tokens of parts of splits; another one with other keys."""
+        if self._of_parts is None:
+            self._of_parts = Tokens("split", self._keys)
+        return self._of_parts
 
     def index(self) -> TokenIndex:
         """The tokens of all instances, kept up to date."""

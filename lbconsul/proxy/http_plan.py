@@ -73,6 +73,8 @@ class Plan:
     split: "SplitPlans[Plan] | None" = None
     #: The plan is good until it is over.
     epoch: Epoch = LASTING
+    #: What has the client keep its part; empty: it has it, or needs nothing.
+    set_cookie: bytes = b""
 
     def variables(self, request_id: bytes) -> Variables:
         """What the header fields that are set can contain."""

@@ -4,6 +4,7 @@ from lbconsul.http.head import CHUNKED, UNTIL_CLOSE
 from lbconsul.http.response import ResponseHead, without_coding
 from lbconsul.proxy.http_compression import CompressedResponse
 from lbconsul.proxy.http_side import HTTPSide, Part
+from lbconsul.proxy.http_sticky import kept_private
 
 #: The status that has a client send its body.
 _CONTINUE = 100
@@ -85,7 +86,7 @@ class AnsweredRequest(CompressedResponse):
             lines = self.plan.response_lines(lines, fields, self.request_id, waited)
             if self._settings.logs_responses:
                 self.response_fields = fields.raw
-        if self._settings.sticky is not None:
+        if self._settings.sticky is not None or self.plan.set_cookie:
             lines += self._own_lines(lines)
         if self.close:
             lines += b"Connection: close\r\n"
@@ -103,11 +104,11 @@ class AnsweredRequest(CompressedResponse):
         again.
         """
         sticky, lease, plan = self._settings.sticky, self.lease, self.plan
-        if sticky is None or lease is None:
-            return b""
-        return sticky.lines(
-            self._row.dialer.failover, lease.upstream, plan.tokens, plan.scheme, lines
-        )
+        own = plan.set_cookie
+        if sticky is not None and lease is not None:
+            failover, tokens = self._row.dialer.failover, plan.tokens
+            own += sticky.lines(failover, lease.upstream, tokens, plan.scheme)
+        return kept_private(own, lines)
 
     def _pass_upgrade(self, head: ResponseHead, rest: bytes) -> None:
         """Have both sides speak another protocol from now on."""

@@ -106,9 +106,8 @@ class Sticky:
         upstream: Upstream,
         values: Sequence[bytes],
         scheme: str,
-        lines: bytes,
     ) -> bytes:
-        """What a response of this upstream has beside its `lines`.
+        """What a response of this upstream has beside its lines.
 
         That is the cookie, unless the client has it; `values` are those it has sent.
         The fallback has none: its clients come back to the service.
@@ -123,5 +122,11 @@ class Sticky:
         else:
             self._stats.bound += 1
         is_https = scheme == "https"
-        line = set_cookie(self._name, tokens[0], self._attributes, is_https=is_https)
-        return line if _IS_PRIVATE.search(lines) else line + _PRIVATE
+        return set_cookie(self._name, tokens[0], self._attributes, is_https=is_https)
+
+
+def kept_private(own: bytes, lines: bytes) -> bytes:
+    """Cookies of the gateway's own for a response with these lines; no shared cache may
+    keep it.
+    """
+    return own if not own or _IS_PRIVATE.search(lines) else own + _PRIVATE

@@ -199,7 +199,11 @@ class ProxyRuntime:
 
     def split_of(self, proxies: Sequence[MappingProxy]) -> ProxySplit[MappingProxy]:
         """The split among proxies: that of the rest, then those of the parts."""
-        return ProxySplit.of(proxies, self._credits([each.mapping for each in proxies]))
+        return ProxySplit.of(
+            proxies,
+            self._credits([each.mapping for each in proxies]),
+            self.cookie_tokens.of_parts,
+        )
 
     def stats(self, mapping: Mapping) -> MappingStats:
         """The counts of a mapping in this process, over all options it had."""

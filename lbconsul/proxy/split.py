@@ -1,6 +1,6 @@
 """Which part of a split each client or request goes to."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from typing import Any, Generic, Protocol, Self, TypeVar
 
@@ -9,7 +9,9 @@ from attrs import define
 from lbconsul.balance.split import Credits, Split
 from lbconsul.config.model import Mapping
 from lbconsul.config.split import Sticky
+from lbconsul.http.signed_cookie import Tokens
 from lbconsul.net.cidr import read_address
+from lbconsul.proxy.split_cookie import PartCookies
 
 
 class PartProxy(Protocol):
@@ -38,15 +40,30 @@ class ProxySplit(Generic[T]):
     _rest: T
     _split: Split[T]
     _sticky: Sticky
+    #: Keep clients in their parts; None: no cookie does.
+    cookies: PartCookies | None = None
 
     @classmethod
-    def of(cls, proxies: Sequence[T], credits: Credits) -> Self:
+    def of(
+        cls,
+        proxies: Sequence[T],
+        credits: Credits,
+        tokens: Callable[[], Tokens] = lambda: Tokens("split", [b""]),
+    ) -> Self:
         """The split among these proxies, of which that of the rest comes first."""
         rest = proxies[0]
         parts = [each.mapping.part for each in proxies]
         weights = [1.0 if each is None else each.weight for each in parts]
         split = Split(proxies, weights, credits)
-        return cls(rest, split, rest.mapping.split_sticky)
+        whole, cookies = rest.mapping, None
+        if whole.split_sticky.by == "cookie":
+            cookies = PartCookies(
+                whole.split_sticky.name.encode(),
+                whole.cookies,
+                tokens,
+                [each.mapping for each in proxies],
+            )
+        return cls(rest, split, whole.split_sticky, cookies)
 
     def reweigh(self, weights: Sequence[float]) -> None:
         """Replace the weights, the first of which is that of the rest."""

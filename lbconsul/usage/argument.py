@@ -45,6 +45,8 @@ _VALUES = {
     "cookie-key-file": "FILE",
     "cookie-max-age": "TIME|off",
     "cookie-path": "PATH",
+    "split": "SHARES",
+    "split-sticky": "source|cookie[:NAME]|off",
     "sticky": "cookie[:NAME]|off",
     "hash-balance-factor": "PERCENT|off",
     "hash-by": "source|uri|header:NAME|cookie:NAME",

@@ -88,8 +88,8 @@ SERVING = (
     _group("How to reach Consul", *CONSUL_OPTIONS),
     _group(
         "Which instances",
-        "tag", "filter", "health", "node-checks", "dc", "failback-after", "near",
-        "port-name", "tagged-address", "upstream-allow",
+        "tag", "split", "split-sticky", "filter", "health", "node-checks", "dc",
+        "failback-after", "near", "port-name", "tagged-address", "upstream-allow",
     ),
     _group(
         "How to choose among them",

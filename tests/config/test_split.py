@@ -6,7 +6,7 @@ from lbconsul.config.build import configure
 from lbconsul.config.model import Mapping
 from lbconsul.config.render import in_words
 from lbconsul.config.split import Part, Selection, Share, Sticky, Trait
-from lbconsul.config.split_options import split, sticky
+from lbconsul.config.split_options import COOKIE, split, sticky
 from lbconsul.errors import ConfigError
 
 CANARY, V2 = Trait("canary"), Trait(key="version", value="2")
@@ -65,10 +65,19 @@ def test_wrong_shares(text: str, why: str) -> None:
 
 
 def test_stickiness() -> None:
-    """A client may be kept in its part by its address."""
-    assert [sticky("off"), sticky("source")] == [Sticky(), Sticky("source")]
-    assert list(map(str, (Sticky(), Sticky("source")))) == ["off", "source"]
-    for text in ("", "ip", "source:x"):
+    """A client may be kept in its part by its address or a cookie."""
+    texts = ["off", "source", "cookie:lbconsul-split", "cookie:C"]
+    values = [
+        Sticky(),
+        Sticky("source"),
+        Sticky("cookie", COOKIE),
+        Sticky("cookie", "C"),
+    ]
+    assert [sticky("off"), sticky("source"), sticky("cookie"), sticky("cookie:C")] == (
+        values
+    )
+    assert list(map(str, values)) == texts
+    for text in ("", "ip", "source:x", "cookie:", "cookie:a b"):
         with pytest.raises(ValueError, match="must be off"):
             sticky(text)
 
@@ -141,6 +150,9 @@ def test_defaults() -> None:
     found = rows("80:-,mode=http", "80:/a=a", split="5%:tag=canary")
     assert list(map(str, found)) == ["80:-", "80:/a=a"]
     assert len(rows("80:web", split="5%:tag=canary")) == 2
+    cookie = {"split": "5%:tag=canary", "split_sticky": "cookie"}
+    assert rows("80:web", **cookie)[0].split_sticky == Sticky()
+    assert rows("80:web,mode=http", **cookie)[0].split_sticky.by == "cookie"
 
 
 @pytest.mark.parametrize(
@@ -148,6 +160,15 @@ def test_defaults() -> None:
     [
         ("80:web,split=5%:service=web", "is the service itself; split it by tag="),
         ("80:web,split-sticky=source", "works only with split="),
+        ("80:web,split=5%:tag=a,split-sticky=cookie", "works only with mode=http"),
+        (
+            "80:web,mode=http,split=5%:tag=a,split-sticky=cookie:x,sticky=cookie:x",
+            "must not have the name of sticky='s cookie",
+        ),
+        (
+            "80:web,mode=http,split=5%:tag=a,split-sticky=cookie:__Host-x,cookie-path=/a",
+            "browsers keep a cookie __Host-x only with cookie-path=/",
+        ),
         ("80:-,mode=http,redirect-https=on,split=5%:tag=a", "needs a service"),
     ],
 )

@@ -2,7 +2,9 @@
 
 from collections import Counter
 from contextlib import ExitStack
+from email.message import Message
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -12,7 +14,8 @@ from tests.end_to_end.visits import name_in, visits
 from tests.support.admin_side import AdminSide
 from tests.support.load import Visitor
 from tests.support.ports import free_ports
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
+from tests.support.workers import all_serve
 
 pytestmark = pytest.mark.consul
 
@@ -99,3 +102,36 @@ def test_connections(stage: Stage, workers: str) -> None:
     eventually(lambda: visits(port, 20) == {anna.name: 20}, "the rest gets all")
     stage.add(bert, Meta={"version": "2"})
     eventually(lambda: visits(port, 10)[bert.name] == 1, "the canary is back")
+
+
+@WORKERS
+def test_by_cookie(stage: Stage, workers: str) -> None:
+    """New clients are shared exactly; one that comes again has the part it had, in
+    each worker.
+    """
+    [port] = free_ports(1)
+    anna, bert = stage.servers[:2]
+    stage.add(anna)
+    stage.add(bert, Tags=["canary"])
+    options = "mode=http,split=10%:tag=canary,split-sticky=cookie"
+    started = stage.gateway("--workers", workers, f"{port}:{stage.service},{options}")
+    if workers != "1":
+        all_serve(started, int(workers))
+    cookies = dict[str, tuple[str, str]]()
+    for number in range(40):
+        response, body = _get(port, {})
+        cookie = str(response["Set-Cookie"]).partition(";")[0]
+        assert cookie.startswith("lbconsul-split=")
+        cookies[str(number)] = name_in(body), cookie
+    names = [name for name, _ in cookies.values()]
+    assert Counter(names) == {anna.name: 36, bert.name: 4}
+    assert len({cookie for _, cookie in cookies.values()}) == 2
+    for name, cookie in cookies.values():
+        response, body = _get(port, {"Cookie": f"a=b; {cookie}"})
+        assert (name_in(body), response["Set-Cookie"]) == (name, None)
+
+
+def _get(port: int, fields: dict[str, str]) -> tuple[Message, str]:
+    request = Request(f"http://127.0.0.1:{port}/", headers=fields)
+    with urlopen(request, timeout=PATIENCE) as response:
+        return response.headers, response.read().decode()
