@@ -25,8 +25,6 @@ def check(stage: Stage, peer: Listening, todo: Sequence[str], reuses: bool) -> N
     """
     for name in todo:
         work = HTTP_WORK[name]
-        if work.listener not in peer.ports:
-            continue  # it cannot
         if said := wrong(work, peer.ports[work.listener]):
             raise RuntimeError(f"{name}: {said}")
     opened = _opened(stage, peer.ports["plain"])

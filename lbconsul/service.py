@@ -374,6 +374,8 @@ class Gateway(MultiService):
         if not self.cookie_keys.keys:
             alone = evolve(self.config, mappings=(mapping,))
             self.data_plane.use_cookie_keys(self.cookie_keys.read(alone))
+            if self.running:
+                self.cookie_keys.keep(self.config.state_dir)
         for row in mapping.rows:
             self.data_plane.extensions.load(row)
 
@@ -402,6 +404,7 @@ class Gateway(MultiService):
     def startService(self) -> None:
         self._screening.learn()
         super().startService()
+        self.cookie_keys.keep(self.config.state_dir)
         self._screening.learn()  # systemd's sockets may not have been open before
         self.registrations.learn()
 

@@ -24,6 +24,9 @@ _GOOD, _BAD, _HEAD, _FAINT = "32", "31", "1", "2"
 #: requests per mapping.
 _SKIPPED = 3
 
+#: What `http` has of stickiness; an older gateway has none.
+_STICKY = ("sticky_kept", "sticky_new", "sticky_moved")
+
 #: The states of certificates whose days left tell nothing.
 _ENDED = {"expired": "expired", "early": "not valid yet"}
 
@@ -196,6 +199,9 @@ class Terminal:
             f" {http['idle_connections']} idle connections,"
             f" {http['retries']} retries{times}"
         )
+        kept, new, moved = (http.get(each, 0) for each in _STICKY)
+        if kept or new or moved:
+            yield f"  cookies: {kept} requests came again, {new} new, {moved} replaced"
         for each in mapping["unhappy"][:_SKIPPED]:
             line = (
                 f"  {span(now - each['time'])} ago: {each['status'] or 'no answer'}"

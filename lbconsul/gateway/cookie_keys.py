@@ -76,6 +76,8 @@ class CookieKeys:
     _disk: Disk
     #: A key of chance, as hexadecimal digits; empty: there is none yet.
     _own: str = ""
+    #: Whether it is in the state directory, or need not be.
+    _is_kept: bool = False
     #: Those that were read last; none while no mapping needs any.
     keys: Keys = ()
 
@@ -99,8 +101,10 @@ class CookieKeys:
         if not needs_keys(config.mappings):
             return ()
         if not keys:
-            self._own = self._own or self._kept(config.state_dir)
-            self._own = self._own or self._new(config.state_dir)
+            if not self._own:
+                self._own = self._kept(config.state_dir)
+                self._is_kept = bool(self._own)
+            self._own = self._own or secrets.token_hex(_BYTES)
             keys = (self._own.encode(),)
         self.keys = keys
         return keys
@@ -117,15 +121,21 @@ class CookieKeys:
         found = "" if text is None else text.decode("latin-1").strip()
         return found if _HEX.fullmatch(found) else ""
 
-    def _new(self, directory: str) -> str:
-        key = secrets.token_hex(_BYTES)
+    def keep(self, directory: str) -> None:
+        """Write the key of chance to the state directory, if it is not there.
+
+        Called once the gateway serves: nothing is written to check a configuration.
+        """
+        if self._is_kept or not self._own:
+            return
+        self._is_kept = True
         if not directory:
             self._log.info(
-                "cookies of clients hold until the gateway ends: without"
-                " --cookie-key-file or --state-dir their key is kept in memory"
+                "the cookies of clients hold until the gateway ends: their key is in"
+                " memory, for want of --cookie-key-file or --state-dir"
             )
-            return key
-        store = StateDir(Path(directory))
+            return
+        store, key = StateDir(Path(directory)), self._own
 
         def write() -> None:
             store.replace(_NAME, [key.encode() + b"\n"])
@@ -134,7 +144,6 @@ class CookieKeys:
             self._warn(directory, "written", failure.value)
 
         self._disk.run(write).addErrback(failed)
-        return key
 
     def _warn(self, directory: str, done: str, error: OSError) -> None:
         self._log.warn(

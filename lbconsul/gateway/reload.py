@@ -157,6 +157,7 @@ class Reloader:
         data_plane = gateway.data_plane
         gateway.use(config)
         data_plane.use_cookie_keys(prepared.cookie_keys)
+        self._cookie_keys.keep(config.state_dir)
         self._certificates.use_only(prepared.certificates)
         self._passwords.use_only(prepared.passwords)
         yield True

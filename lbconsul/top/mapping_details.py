@@ -78,6 +78,7 @@ class MappingPage(Page):
             ("idle connections", str(http["idle_connections"])),
             ("retries", f"{http['retries']}, {http['reused']} on kept connections"),
             ("refused", counted(http["refused"])),
+            *_cookies(http),
             *quantiles_of(http, "first_byte", "latest answers"),
         )
 
@@ -136,6 +137,15 @@ def _split(mapping: Status) -> str:
         return ""
     wanted, got = percent(split["wanted"]), percent(split["got"])
     return f"{wanted} of {split['of']} wanted, {got} got"
+
+
+def _cookies(http: Status) -> Iterator[tuple[str, str]]:
+    """How stickiness goes, if there is any; an older gateway tells nothing."""
+    kept, new, moved = (
+        http.get(f"sticky_{each}", 0) for each in ("kept", "new", "moved")
+    )
+    if kept or new or moved:
+        yield "cookies", f"{kept} requests came again, {new} new, {moved} replaced"
 
 
 def _clock(happened: Status) -> str:

@@ -155,6 +155,19 @@ def test_requests() -> None:
     assert sum("REQUESTS" in each for each in lines) == 1
 
 
+def test_clients_that_come_again() -> None:
+    """With sticky it says how many do, once there are any."""
+    source = _source()
+    source.speak_http()
+    mapping, *others = source.mapping_list
+    assert mapping.http is not None
+    assert not any("cookies:" in each for each in _lines(source))
+    http = evolve(mapping.http, sticky_kept=5, sticky_new=2, sticky_moved=1)
+    source.mapping_list = [evolve(mapping, http=http), *others]
+    [line] = [each for each in _lines(source) if "cookies:" in each]
+    assert line == "  cookies: 5 requests came again, 2 new, 1 replaced"
+
+
 def test_no_requests_so_far() -> None:
     """Before the first request there are no times to show."""
     source = _source(1)

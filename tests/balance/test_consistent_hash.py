@@ -139,6 +139,18 @@ def test_points_are_bounded(weights: list[int]) -> None:
     assert 1 <= min(points) <= max(points) <= 256 * 64
 
 
+def test_heavier_ones_take_from_all_alike() -> None:
+    """Where weights get so great that all have fewer points, all gateways agree."""
+    light, away, heavy = upstreams(100, 100, 1000)
+    policy = _policy([light, away], inf)
+    _owners(policy)
+    policy.withdraw(away)
+    policy.place(heavy)
+    assert _owners(policy) == _owners(_policy([light, heavy], inf))
+    policy.place(away)
+    assert _owners(policy) == _owners(_policy([away, heavy, light], inf))
+
+
 def test_those_that_are_gone_leave_the_ring() -> None:
     """A service that is deployed for years has not more on the ring than it has."""
     policy = _policy(upstreams(*[1] * 10))

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbconsul.balance.consistent_hash import ConsistentHash
+from lbconsul.balance.hash_key import HashKey
 from lbconsul.balance.policies import POLICIES
 from lbconsul.balance.policy import (
     LeastConnections,
@@ -136,6 +137,13 @@ class TestEach:
                 policy.place(upstream)
             chosen = policy.choose()
             assert chosen in placed if placed else chosen is None
+
+    @ALL
+    def test_a_key_means_nothing_to_most(self, name: str) -> None:
+        """With a key, too, a placed upstream is chosen."""
+        policy = POLICIES[name](_chance())
+        [only] = _placed(policy, upstreams(1))
+        assert policy.choose_for(HashKey.of(b"a")) is only
 
     def test_names(self) -> None:
         """Each policy goes by the name that the options give it."""

@@ -353,7 +353,8 @@ def test_options(tmp_path: Path) -> None:
     """Options of the gateway are accepted, all of them in one command line."""
     words = [each for text in dict.fromkeys(OPTIONS) for each in shlex.split(text)]
     token = tmp_path / "token"
-    token.write_text("secret\n")
+    token.write_text(f"{'secret' * 6}\n")
+    token.chmod(0o600)
     words = [str(token) if "token" in each and "/" in each else each for each in words]
     status, out, err = console("check", "--map", "80:web", *words)
     assert (status, err) == (0, ""), out

@@ -60,20 +60,28 @@ def test_a_successor_of_another_version(state: object) -> None:
 
 def test_the_state_directory_keeps_it(tmp_path: Path) -> None:
     """A restart goes on with the same key, in a file for its owner alone."""
-    config = _config(state_dir=str(tmp_path / "state"))
-    found = _keys().read(config)
+    config, keys = _config(state_dir=str(tmp_path / "state")), _keys()
+    found = keys.read(config)
     file = tmp_path / "state" / "cookie.key"
+    assert not file.exists()  # it may be a check of the configuration
+    keys.keep(config.state_dir)
     assert file.stat().st_mode & 0o777 == 0o600
     assert _keys().read(config) == found
     file.write_text("no key")
-    assert _keys().read(config) != found
+    other = _keys()
+    assert other.read(config) != found
+    other.inherit(keys.state())  # a takeover decides, and a restart goes on with that
+    assert other.read(config) == found
+    other.keep(config.state_dir)
+    assert _keys().read(config) == found
 
 
 def test_a_state_directory_that_cannot_be_used(tmp_path: Path) -> None:
     """The gateway goes on with a key in memory."""
     (tmp_path / "state").write_text("a file")
-    config = evolve(_config(), state_dir=str(tmp_path / "state"))
-    assert len(_keys().read(config)) == 1
+    config, keys = evolve(_config(), state_dir=str(tmp_path / "state")), _keys()
+    assert len(keys.read(config)) == 1
+    keys.keep(config.state_dir)
 
 
 def test_a_file_is_shared(tmp_path: Path) -> None:

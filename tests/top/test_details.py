@@ -139,6 +139,12 @@ def test_requests() -> None:
         " retry: the upstream closed the connection before it answered"
     ) in text
     assert "no answer GET www.example.com/cart of 192.0.2.7:4711, without an" in text
+    assert not any(each.startswith("cookies") for each in _lines(found, WEB))
+    found["mappings"][0]["http"] |= {"sticky_kept": 5, "sticky_new": 2}
+    assert any(
+        "5 requests came again, 2 new, 0 replaced" in each
+        for each in _lines(found, WEB)
+    )
     found["mappings"][0]["http"]["first_byte_p50"] = None
     assert not any(each.startswith("latest") for each in _lines(found, WEB))
 

@@ -26,8 +26,15 @@ export function requestsLine({ http }) {
     `${count(http.active)} active`,
     `${plural(http.idle_connections, "idle connection")} kept`,
     plural(http.retries, "retry", "retries"),
+    ...stickyWords(http),
     `first byte p50 ${latency(http.first_byte_p50)}, p99 ${latency(http.first_byte_p99)}`,
   ].join(" · ");
+}
+
+/** With sticky: who came again, and whose cookie is new or another one. */
+function stickyWords({ sticky_kept: kept, sticky_new: fresh, sticky_moved: moved }) {
+  if (!(kept || fresh || moved)) return [];
+  return [`${count(kept)} came again by cookie, ${count(fresh)} new, ${count(moved)} moved`];
 }
 
 /** What a part of a split is to get, and has got: empty if it is none. */
