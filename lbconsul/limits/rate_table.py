@@ -103,14 +103,15 @@ class Bucket:
             at = self._at = table.find(self._tag, self._begin, now)
         times, at = table.times, at + WAYS
         full_at = times[at]
-        if full_at <= now:
-            times[at] = now + self._interval
-            return 0.0
-        wait = full_at - self._tolerance - now
-        if wait > 0:
-            return wait
-        times[at] = full_at + self._interval
-        return 0.0
+        while True:
+            wait = full_at - self._tolerance - now
+            if wait > 0:
+                return wait
+            then = (full_at if full_at > now else now) + self._interval
+            seen, full_at = full_at, times[at]
+            if seen == full_at:  # no other process was here
+                times[at] = then
+                return 0.0
 
     def give_back(self) -> None:
         """Return the token that was taken just now."""
