@@ -71,6 +71,7 @@ LIMITS = (
     Limit(CPU["HTTP, 100 MiB"], 0.4, 0.6),
     Limit(CPU["HTTP, hash by a field"], 1.2, 1.4),
     Limit(CPU["HTTP, sticky"], 1.2, 1.4),
+    Limit(CPU["HTTP, rate limit"], 1.15, 1.35),
     Limit(CPU["HTTP over TLS, keep-alive"], 1.4, 1.6),
     Limit(CPU["HTTP over TLS, 64 KiB"], 1.2, 1.3),
     Limit(HTTP_P99, 1.2, 1.5),

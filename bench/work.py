@@ -116,6 +116,7 @@ HTTP_WORK: dict[str, Work] = {
     "HTTP, sticky": evolve(
         _BROWSER, extra=(), script=browser.STICKY, listener="sticky"
     ),
+    "HTTP, rate limit": evolve(_BROWSER, listener="limited"),
     "HTTP over TLS, keep-alive": evolve(_BROWSER, listener="tls"),
     "HTTP over TLS, 64 KiB": evolve(_BODIES, listener="tls"),
 }

@@ -1,5 +1,8 @@
 """Balancers in HTTP mode, each with a listener in the clear and one with TLS.
 
+All but Envoy have one that counts each client's requests against a limit
+that no client comes to, and one that compresses.
+
 All keep connections on both sides, use one again for any client's request, add
 ``X-Forwarded-For`` and log each request to a file.
 """
@@ -23,7 +26,7 @@ from tests.support.ports import free_ports
 #: upstream connection of its own.
 SAFE = "haproxy, reuse safe"
 
-_LISTENERS = ("plain", "tls", "gzip")
+_LISTENERS = ("plain", "tls", "gzip", "limited")
 
 #: As hard as the peers work to compress.
 _LEVEL = 4
@@ -31,6 +34,8 @@ _LEVEL = 4
 #: Listeners of those that know the one instance for a request: by a field of it, and
 #: by a cookie of the balancer's own.
 _HASH, _STICKY = "hash", "sticky"
+#: Requests a second of one client: none of them comes to that.
+_LIMIT = 1_000_000
 
 #: Starts a balancer that is to carry so many connections.
 Start = Callable[[Stage, int], Listening]
@@ -74,6 +79,12 @@ frontend gzip
     bind 127.0.0.1:{gzip} backlog 4096
     compression algo gzip
     compression type text/plain
+    default_backend web
+frontend limited
+    bind 127.0.0.1:{limited} backlog 4096
+    stick-table type ip size 1m expire 10s store http_req_rate(1s)
+    http-request track-sc0 src
+    http-request deny deny_status 429 if {{ sc_http_req_rate(0) gt {limit} }}
     default_backend web
 backend web
     http-reuse {reuse}
@@ -129,6 +140,7 @@ def _haproxy(
         routed = f"    use_backend %[req.hdr(host),lower,map({table})]"
     sections = _HAPROXY.format(
         **ports,
+        limit=_LIMIT,
         pem=stage.pem,
         suite=SUITE,
         group=GROUP,
@@ -180,6 +192,7 @@ http {{
     proxy_set_header Connection "";
     proxy_set_header Host $http_host;
     proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+    limit_req_zone $binary_remote_addr zone=clients:16m rate={limit}r/s;
     server {{
         listen 127.0.0.1:{plain} backlog=4096;
         listen 127.0.0.1:{tls} backlog=4096 ssl;
@@ -195,6 +208,11 @@ http {{
         gzip_vary on; gzip_min_length 1024;
         location / {{ proxy_pass http://web; }}
     }}
+    server {{
+        listen 127.0.0.1:{limited} backlog=4096;
+        limit_req zone=clients burst={limit} nodelay; limit_req_status 429;
+        location / {{ proxy_pass http://web; }}
+    }}
 }}
 """
 
@@ -206,6 +224,7 @@ def nginx_http(stage: Stage, connections: int) -> Listening:
     config.write_text(
         _NGINX.format(
             **ports,
+            limit=_LIMIT,
             home=stage.home,
             descriptors=2 * connections + 100,
             pem=stage.pem,
@@ -223,9 +242,12 @@ _TYPES = "type.googleapis.com/envoy.extensions"
 
 
 def envoy_http(stage: Stage, connections: int) -> Listening:
-    """Envoy's HTTP connection manager, one worker; it does not compress."""
+    """Envoy's HTTP connection manager, one worker.
+
+    It does not compress, and needs another service to count clients' requests.
+    """
     ports = _ports()
-    del ports["gzip"]
+    del ports["gzip"], ports["limited"]
     tls = {
         "name": "tls",
         "typed_config": {
@@ -302,6 +324,9 @@ def lbconsul_http(
     for name in affinity.keys() & ports.keys():
         place = f"127.0.0.1:{ports[name]}:{given.service}"
         options += ["--map", f"{place},mode=http,{affinity[name]}"]
+    limited = f"127.0.0.1:{ports['limited']}"
+    limit = f"mode=http,rate-limit={_LIMIT}/s"
+    options += ["--map", f"{limited}:{given.service},{limit}"]
     for number in range(given.hosts):
         options += ["--route", f"{listen}:{host(number)}={given.service}"]
     program = start_gateway(stage, "lbconsul", ports["plain"], *options)
