@@ -24,6 +24,7 @@ from chaos.rows import (
     leader_killed,
     log_stalled,
     loss,
+    many_addresses,
     names,
     nonces,
     reloaded,
@@ -73,6 +74,7 @@ ROWS = {
         http_drained.ROW,
         http_frozen.ROW,
         http_slow_heads.ROW,
+        many_addresses.ROW,
         soak.ROW,
     )
 }
