@@ -11,6 +11,7 @@ from twisted.python import usage
 
 from lbconsul.config import grammar
 from lbconsul.config.build import build
+from lbconsul.config.check_options import CHECK
 from lbconsul.config.lists import LISTS
 from lbconsul.config.model import Config
 from lbconsul.config.option import Option, joined
@@ -39,7 +40,7 @@ class CommandLine(usage.Options):
         *(
             [option.name, None, None, option.help]
             for option in OPTIONS.values()
-            if not option.is_list
+            if not (option.is_list or option.name == CHECK)
         ),
     ]
     optFlags = [  # noqa: RUF012
@@ -196,7 +197,7 @@ class CommandLine(usage.Options):
 
     def _said(self) -> dict[str, str]:
         texts = {name: joined(name, each) for name, each in self._lists.items()}
-        single = OPTIONS.keys() - LISTS
+        single = OPTIONS.keys() - LISTS - {CHECK}
         return texts | {name: self[name] for name in single if self[name] is not None}
 
     @classmethod

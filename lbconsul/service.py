@@ -42,6 +42,7 @@ from lbconsul.gateway.graceful_shutdown import GracefulShutdown
 from lbconsul.gateway.interfaces import DataPlane, Stage
 from lbconsul.gateway.operations import Operations
 from lbconsul.gateway.overload import OverloadEvents
+from lbconsul.gateway.own_checks import OwnChecks
 from lbconsul.gateway.password_files import PasswordFiles
 from lbconsul.gateway.registrations import Registrations
 from lbconsul.gateway.reload import Reloader
@@ -123,6 +124,7 @@ class Gateway(MultiService):
     cookie_keys: CookieKeys = field(init=False)
     #: The routes that are tags in Consul.
     tag_routes: TagRoutes = field(init=False)
+    own_checks: OwnChecks = field(init=False)
     _screening: Screening = field(init=False)
     _reloader: Reloader = field(init=False)
 
@@ -159,6 +161,14 @@ class Gateway(MultiService):
             reactor, self.registry, self._watches, self._admin
         )
         self.operations = Operations(reactor, self.data_plane, self._admin, self._busy)
+        self.own_checks = OwnChecks(
+            reactor,
+            self.data_plane,
+            self._admin,
+            self.availability,
+            self._chance,
+            config.check_rate,
+        )
         self.registrations = Registrations(
             reactor,
             self,
@@ -180,6 +190,7 @@ class Gateway(MultiService):
             self.certificates,
             self.passwords,
             self.operations,
+            self.own_checks,
             self.availability,
             self._screening,
             self.registrations,
@@ -241,7 +252,7 @@ class Gateway(MultiService):
         services += [self.tag_routes, self.certificates, self.passwords]
         if self._predecessor is None:
             services.append(self.data_plane)
-        services += [self._admin, self._screening, self.registrations]
+        services += [self._admin, self._screening, self.registrations, self.own_checks]
         if self.config.takeover:
             services.append(self._takeover)
         for each in services:
@@ -385,6 +396,8 @@ class Gateway(MultiService):
         for row in mapping.rows:
             self.availability.add(row)
         self.tag_routes.add(mapping)
+        if self.running:
+            self.own_checks.learn()
 
     def bind(self) -> None:
         """Open every listening socket now, before the start.
@@ -576,6 +589,7 @@ class Gateway(MultiService):
             "history": self._admin.history_state(),
             "registrations": dict(self.registrations.state()),
             "cookie_key": self.cookie_keys.state(),
+            "own_checks": self.own_checks.state(),
         }
 
     def _inherit(self, state: AbstractMapping[str, Any]) -> None:
@@ -584,6 +598,7 @@ class Gateway(MultiService):
         self._admin.inherit_history(state.get("history"))
         self.registrations.inherit(state.get("registrations"))
         self.cookie_keys.inherit(state.get("cookie_key"))
+        self.own_checks.inherit(state.get("own_checks"))
         drained = None
         if "drained" in state:
             with suppress(ValueError):
@@ -602,6 +617,7 @@ class Gateway(MultiService):
         """Called by the data plane: Consul has answered."""
         for event in events_of(query, change):
             self._admin.on_event(event)
+        self.own_checks.on_change(query, change)
         self.availability.look(query)
         self.tag_routes.on_change(query)
 

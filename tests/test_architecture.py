@@ -86,6 +86,10 @@ ROOMS: dict[str, Room] = {
         " process.reactor_lag stats tags.router tls",
         pure="answer_reasons retry slow_upstreams",
     ),
+    "checks": room(
+        COMMON + "balance http net proxy.upstream_tls tls.stream",
+        pure="handover http_probe schedule state",
+    ),
     "workers": room(
         COMMON + "balance extensions http.htpasswd limits logs net process proxy stats"
         " tls.material tls.server",
@@ -93,8 +97,8 @@ ROOMS: dict[str, Room] = {
         " restart_backoff slots traffic_messages versioned_catalog",
     ),
     "gateway": room(
-        COMMON + "admin balance consul extensions http logs net process proxy stats"
-        " tags tls version workers",
+        COMMON + "admin balance checks consul extensions http logs net process proxy"
+        " stats tags tls version workers",
     ),
     "usage": room("config errors", pure="*"),
     "service": room(
@@ -164,6 +168,10 @@ TESTED_ELSEWHERE = {
     "lbconsul.config.affinity_options": "tests/config/test_options.py",
     "lbconsul.config.cookies": "tests/http/test_signed_cookie.py",
     "lbconsul.config.compression": "tests/config/test_compression_options.py",
+    "lbconsul.admin.check_status": "tests/admin/test_status_model.py",
+    "lbconsul.config.check": "tests/config/test_check_values.py",
+    "lbconsul.config.check_options": "tests/config/test_options.py",
+    "lbconsul.config.check_spec": "tests/config/test_check_values.py",
     "lbconsul.config.http": "tests/config/test_options.py",
     "lbconsul.config.http_options": "tests/config/test_options.py",
     "lbconsul.config.limit_options": "tests/config/test_options.py",

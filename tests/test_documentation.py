@@ -131,6 +131,7 @@ def test_metrics() -> None:
     """Each metric that a page names is one that a gateway has."""
     source = fake_source(lambda: 1_760_000_000.0, 12, "ok")
     source.speak_http()
+    source.check_instances()
     text = b"".join(metrics(source, {("status", 200): 7})).decode()
     known = set(re.findall(r"^(?:# TYPE )?(lbconsul_\w+)", text, re.MULTILINE))
     for page in PAGES:

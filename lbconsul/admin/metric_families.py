@@ -18,6 +18,7 @@ from prometheus_client.core import (
 from prometheus_client.utils import floatToGoString
 
 import twisted
+from lbconsul.admin.check_status import ChecksStatus
 from lbconsul.admin.status_model import (
     FullStatus,
     GatewayStatus,
@@ -40,6 +41,7 @@ _WATCH = ("query", "service", "datacenter")
 STANDINGS = ("serving", "warming", "draining", "ejected", "suspect")
 
 _LAG = "Longest delay of a reactor call in the last 10 s."
+_LATE = "How long the own check has waited that is due the longest."
 _DROPPED = "Log lines dropped because the log's target was too slow."
 #: The values of `reason` that have a sample even if nothing is full.
 FULL = ("max-connections", "process", "descriptors")
@@ -113,9 +115,20 @@ def of_gateway(gateway: GatewayStatus) -> Iterator[Metric]:
             ((each.service, each.id, each.state), 1.0) for each in gateway.registrations
         )
         yield gauge("registration", text, states, ("service", "id", "state"))
+    if gateway.checks is not None:
+        yield from _of_checks(gateway.checks)
     faults = (((each.extension, each.kind), each.count) for each in gateway.faults)
     yield counter("extension_faults_total", _FAULTS, faults, ("extension", "kind"))
     yield from _of_workers(gateway.workers)
+
+
+def _of_checks(checks: ChecksStatus) -> Iterator[Metric]:
+    for name, text, value in (
+        ("checks", "Instances that the gateway checks itself.", checks.checked),
+        ("checks_failing", "Own checks that fail.", checks.failing),
+        ("checks_late_seconds", _LATE, checks.late),
+    ):
+        yield gauge(name, text, [((), float(value))])
 
 
 def _full(full: tuple[FullStatus, ...]) -> Iterator[tuple[tuple[str], float]]:

@@ -12,6 +12,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from lbconsul.admin.check_status import CheckStatus
 from lbconsul.admin.http_families import of_http
 from lbconsul.admin.http_status import HTTPUpstreamStatus
 from lbconsul.admin.metric_families import (
@@ -154,9 +155,29 @@ def _of_upstreams(upstreams: Upstreams) -> Iterator[bytes]:
     samples = ((f"{labels},{ends[each.standing]}", 1.0) for labels, each in rows)
     text = "1 for the upstream's current standing."
     yield from _family(GaugeMetricFamily, "standing", text, samples)
+    checked = [(labels, each.check) for labels, each in rows if each.check is not None]
+    if checked:
+        yield from _of_checks(checked)
     http = [(labels, each.http) for labels, each in rows if each.http is not None]
     if http:
         yield from _of_requests(http)
+
+
+def _of_checks(rows: list[tuple[str, CheckStatus]]) -> Iterator[bytes]:
+    """The families of upstreams with own checks."""
+    text = "1 if the gateway's own check passes, 0 if it fails."
+    states = (
+        (labels, float(each.state == "passing"))
+        for labels, each in rows
+        if each.state != "unknown"
+    )
+    yield from _family(GaugeMetricFamily, "check_passing", text, states)
+    text = "How long the latest own check took, in seconds."
+    times = ((labels, each.duration) for labels, each in rows)
+    yield from _family(GaugeMetricFamily, "check_duration_seconds", text, times)
+    text = "Own checks that failed."
+    failures = ((labels, float(each.failures)) for labels, each in rows)
+    yield from _family(CounterMetricFamily, "check_failures_total", text, failures)
 
 
 def _of_requests(rows: list[tuple[str, HTTPUpstreamStatus]]) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from attrs import Factory, frozen
 
+from lbconsul.admin.check_status import ChecksStatus, CheckStatus
 from lbconsul.admin.history import HistorySource
 from lbconsul.admin.http_status import (
     HTTPStatus,
@@ -133,6 +134,8 @@ class GatewayStatus:
     #: The URL of Consul's own page, below which are those of datacenters; empty: it is
     #: not known.
     consul_ui: str = ""
+    #: The gateway's own checks; None: nothing is checked.
+    checks: ChecksStatus | None = None
 
 
 @frozen
@@ -237,6 +240,9 @@ class UpstreamStatus:
     last_error_at: float | None = None
     #: None if the mapping is not in HTTP mode.
     http: HTTPUpstreamStatus | None = None
+    #: The gateway's own check; None without ``check``, or if Consul does not let it
+    #: serve.
+    check: CheckStatus | None = None
 
 
 @frozen
@@ -359,9 +365,9 @@ class Event:
     id: int
     time: float
     #: ``joined``, ``left``, ``changed``, ``ejected``, ``restored``, ``suspect``,
-    #: ``confirmed``, ``drained``, ``undrained``, ``failing``, ``recovered``,
-    #: ``empty``, ``available``, ``overloaded``, ``relieved``, ``reloaded``,
-    #: ``draining``.
+    #: ``confirmed``, ``down``, ``up``, ``fail-open``, ``fail-closed``, ``drained``,
+    #: ``undrained``, ``failing``, ``recovered``, ``empty``, ``available``,
+    #: ``overloaded``, ``relieved``, ``reloaded``, ``draining``.
     kind: str
     query: str = ""
     mapping: str = ""

@@ -25,10 +25,12 @@ def why_empty(
     rules: InstanceFilter,
     drained: Set[Identity] = frozenset(),
     skipped: Collection[str] = (),
+    failing: Set[Identity] = frozenset(),
 ) -> str:
     """Why none of the `instances` of an answer may get connections.
 
-    `skipped` has the reason for each entry that was left out.  The text is empty if an
+    `skipped` has the reason for each entry that was left out, and `failing` the
+    instances that the gateway's own check keeps from serving.  The text is empty if an
     instance is usable, or if there is no entry at all: then the query may be wrong.
     """
     if not instances:
@@ -37,7 +39,7 @@ def why_empty(
     selected = [each for each in verdicts if not each[1].is_unselected]
     if not selected:
         return _of_none_selected(instances, rules)
-    states = Counter(_state(*each, rules, drained) for each in selected)
+    states = Counter(_state(*each, rules, drained, failing) for each in selected)
     if "serving" in states:
         return ""
     counts = " and ".join(f"{count} {state}" for state, count in states.most_common())
@@ -69,11 +71,17 @@ def _of_none_selected(instances: Collection[Instance], rules: InstanceFilter) ->
 
 
 def _state(
-    instance: Instance, verdict: Verdict, rules: InstanceFilter, drained: Set[Identity]
+    instance: Instance,
+    verdict: Verdict,
+    rules: InstanceFilter,
+    drained: Set[Identity],
+    failing: Set[Identity],
 ) -> str:
     """What keeps an instance from serving; ``serving`` if nothing does."""
     if instance.identity in drained:
         return MANUALLY_DRAINED.reason
+    if instance.identity in failing:
+        return "failing the own check"
     if verdict.standing is Standing.SERVING:
         return "serving"
     if instance.skipped:

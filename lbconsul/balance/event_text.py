@@ -51,6 +51,16 @@ def describe(event: Event) -> str:
             return f"{name_of(event.instance)} {what}{_details(event)}"
         case PoolEvent(kind=EventKind.SUSPECT):
             return _held(event)
+        case PoolEvent(kind=EventKind.FAIL_OPEN):
+            return (
+                f"fail-open: the own checks of all {_count(event)} fail: they are used"
+                f" as if none had failed{_named(event)}"
+            )
+        case PoolEvent(kind=EventKind.FAIL_CLOSED):
+            return (
+                "fail-closed: an own check passes, or another pool serves: failing"
+                " instances get nothing new again"
+            )
         case PoolEvent():
             return f"{len(event.instances)} instances {what}"
         case QueryEvent(kind=EventKind.FAILING):
@@ -80,14 +90,24 @@ def _details(event: UpstreamEvent) -> str:
     return f"{details}; back in {event.seconds:.0f} s"
 
 
-def _held(event: PoolEvent) -> str:
+def _count(event: PoolEvent) -> str:
+    count = len(event.instances)
+    return f"{count} instance{'s' if count > 1 else ''}"
+
+
+def _named(event: PoolEvent) -> str:
     count = len(event.instances)
     names = ", ".join(map(str, event.instances[:_NAMED]))
     more = f" and {count - _NAMED} more" if count > _NAMED else ""
+    return f" ({names}{more})"
+
+
+def _held(event: PoolEvent) -> str:
+    count = len(event.instances)
     return (
         f"shrink guard: Consul took out {count} of {event.total} upstreams at once;"
         f" they are suspect for {event.seconds:g} s, and used where too few others are"
-        f" left ({names}{more})"
+        f" left{_named(event)}"
     )
 
 

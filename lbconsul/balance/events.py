@@ -32,6 +32,12 @@ class EventKind(Enum):
     #: The shrink guard keeps upstreams that Consul dropped; one of them is gone indeed.
     SUSPECT = "suspect"
     CONFIRMED = "confirmed"
+    #: The gateway's own check of an instance fails; it passes again.
+    DOWN = "down"
+    UP = "up"
+    #: A pool is used though the own checks of all fail; failing ones get nothing again.
+    FAIL_OPEN = "fail-open"
+    FAIL_CLOSED = "fail-closed"
     #: An operator drained an instance; the drain is over.
     DRAINED = "drained"
     UNDRAINED = "undrained"

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from attrs import Factory, define, evolve
 
 from lbconsul.balance.instance import Identity, Instance
+from lbconsul.balance.own_checks import PoolChecks
 from lbconsul.balance.pool_spec import InstanceFilter
 from lbconsul.balance.standing import GONE, MANUALLY_DRAINED, Verdict, evaluate
 from lbconsul.balance.upstream import Load, Upstream
@@ -37,6 +38,8 @@ class Membership:
     _drained: Mapping[Identity, int] = Factory(dict)
     #: The verdict on an instance that left.
     _gone: Verdict = GONE
+    #: The gateway's own checks; None: there are none.
+    _checks: PoolChecks | None = None
     all: dict[Identity, Upstream] = Factory(dict)
     #: The members that Consul lets serve.
     candidates: set[Upstream] = Factory(set)
@@ -65,6 +68,8 @@ class Membership:
         created = self._drained.get(instance.identity)
         if created is not None and instance.is_registration(created):
             verdict = evolve(MANUALLY_DRAINED, weight=verdict.weight)
+        if self._checks is not None:
+            verdict = self._checks.judge(instance, verdict)
         if known is None:
             known = Upstream(instance, load, verdict)
             self.all[instance.identity] = known
@@ -89,6 +94,8 @@ class Membership:
     ) -> None:
         """Set the verdict on a member, and note whether it starts or stops serving."""
         upstream.verdict = verdict
+        if self._checks is not None:
+            self._checks.note(upstream)
         shift.touched[upstream] = None
         served = upstream in self.candidates
         if upstream.serving and not served:

@@ -1,6 +1,6 @@
 """A pool: the upstreams that one `PoolSpec` selects, and which of them is next."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
 
 from attrs import Factory, define, evolve, field
 
@@ -10,6 +10,7 @@ from lbconsul.balance.hash_key import HashKey
 from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.membership import Membership
 from lbconsul.balance.outlier import Ejection, Outliers, Ruling
+from lbconsul.balance.own_checks import CheckKey, PoolChecks
 from lbconsul.balance.pool_spec import PoolSpec, ServiceQuery
 from lbconsul.balance.scheduler import Scheduler
 from lbconsul.balance.shrink_guard import ShrinkGuard
@@ -36,6 +37,8 @@ class Pool:
     _chance: Chance = lambda: 0.0
     #: The registrations that an operator has drained, with their CreateIndex.
     _drained: Mapping[Identity, int] = Factory(dict)
+    #: The gateway's own checks of its upstreams; None: there are none.
+    checks: PoolChecks | None = None
     _members: Membership = field(init=False)
     _shrink_guard: ShrinkGuard = field(init=False)
     _slow_start: SlowStart = field(init=False)
@@ -52,7 +55,9 @@ class Pool:
     _unselected: set[Upstream] = Factory(set)
 
     def __attrs_post_init__(self) -> None:
-        self._members = Membership(self._selection.rules, self._drained, self._gone())
+        self._members = Membership(
+            self._selection.rules, self._drained, self._gone(), self.checks
+        )
         self._shrink_guard = ShrinkGuard(self._selection.caution)
         self._slow_start = SlowStart(self._selection.slow_start)
         self.choose = self._scheduler.serving.choose
@@ -80,6 +85,27 @@ class Pool:
     def query(self) -> ServiceQuery:
         """The query whose answer fills the pool."""
         return self._selection.query
+
+    @property
+    def spec(self) -> PoolSpec:
+        """What identifies the pool."""
+        return self._selection
+
+    @property
+    def refused_by_checks(self) -> Set[Identity]:
+        """The instances that Consul lets serve, and own checks do not."""
+        checks = self.checks
+        if checks is None or checks.is_open:
+            return frozenset()
+        refused = checks.failing | checks.awaiting
+        return frozenset(each.instance.identity for each in refused)
+
+    @property
+    def awaits_checks(self) -> bool:
+        """Whether nothing serves before the first results of own checks."""
+        checks = self.checks
+        waits = checks is not None and bool(checks.awaiting)
+        return waits and not self._members.candidates
 
     @property
     def candidates(self) -> Collection[Upstream]:
@@ -139,6 +165,23 @@ class Pool:
                 self._part(each)
         self._welcome(newcomers if shift.before else [])
         self._trust_surplus()
+        if self.checks is not None:
+            self._turn_checks(self.checks)
+
+    def _turn_checks(self, checks: PoolChecks) -> None:
+        """Open or close the pool if the results of own checks demand it."""
+        failing = tuple(checks.failing)
+        if not checks.turn(len(self._members.candidates)):
+            return
+        self.apply([(each.instance, each.load) for each in failing])
+        self._on_event(
+            PoolEvent(
+                kind=EventKind.FAIL_OPEN if checks.is_open else EventKind.FAIL_CLOSED,
+                query=self.query,
+                instances=tuple(each.instance for each in failing),
+                total=len(self._members.candidates),
+            )
+        )
 
     def _judged(self, upstream: Upstream) -> None:
         """Follow the verdict on an upstream, which may be the same as before."""
@@ -409,6 +452,21 @@ class Pool:
         self.apply([(upstream.instance, upstream.load)])
         return True
 
+    def recheck(self, keys: Iterable[CheckKey]) -> None:
+        """Judge the instances again whose own checks have other results."""
+        found = (self._members.all.get(each.identity) for each in keys)
+        put = [
+            (each.instance, each.load)
+            for each in found
+            if each is not None and not each.verdict.is_gone
+        ]
+        if put:
+            self.apply(put)
+
+    def member(self, identity: Identity) -> Upstream | None:
+        """The upstream of an instance; None if it is no member."""
+        return self._members.all.get(identity)
+
     def state(self, upstream: Upstream) -> StandingInfo:
         """The standing of a member, why, and since when."""
         standing = upstream.standing or upstream.verdict.standing
@@ -434,6 +492,8 @@ class Pool:
                 self._settle(each)
             yield
         self._draining.tick()
+        if self.checks is not None:  # another pool may have come or gone
+            self._turn_checks(self.checks)
         for each in [each for each in self._unselected if not each.load.open]:
             self._remove(each)
 

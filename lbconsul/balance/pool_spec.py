@@ -1,5 +1,7 @@
 """What a mapping selects: a query to Consul, and rules for its answer."""
 
+from collections.abc import Hashable
+
 from attrs import frozen
 
 from lbconsul.text import quoted
@@ -63,6 +65,18 @@ class Selection:
 
 
 @frozen
+class CheckRules:
+    """Which own check the upstreams of a pool have, and what follows from results."""
+
+    #: Tells the check from others; pools with an equal one share its results.
+    check: Hashable
+    #: Whether an upstream serves only once a check has passed.
+    awaits: bool = False
+    #: Whether the pool is used as if no check had failed where those of all fail.
+    fail_open: bool = True
+
+
+@frozen
 class InstanceFilter:
     """Which instances of an answer may get connections."""
 
@@ -73,6 +87,8 @@ class InstanceFilter:
     upstream_allow: tuple[str, ...] = ()
     #: Which part of the instances with the tag it takes; None: all of them.
     selection: Selection | None = None
+    #: The gateway's own check; None: there is none.
+    check: CheckRules | None = None
 
 
 @frozen

@@ -1,7 +1,14 @@
 """The registry: all pools, where Consul's answers and connections' outcomes meet."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import (
+    Callable,
+    Collection,
+    Hashable,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from functools import partial
 
 from attrs import Factory, define, field
@@ -12,9 +19,15 @@ from lbconsul.balance.events import Change, Changed, RegistryEvent
 from lbconsul.balance.failover import Failover
 from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.outlier import Outliers
+from lbconsul.balance.own_checks import CheckKey, PoolChecks, ResultChanges, Results
 from lbconsul.balance.policies import POLICIES
 from lbconsul.balance.pool import Pool
-from lbconsul.balance.pool_spec import FailoverSpec, PoolSpec, ServiceQuery
+from lbconsul.balance.pool_spec import (
+    FailoverSpec,
+    InstanceFilter,
+    PoolSpec,
+    ServiceQuery,
+)
 from lbconsul.balance.scheduler import Scheduler
 from lbconsul.balance.token_index import TokenIndex
 from lbconsul.balance.upstream import Load, TierPolicy
@@ -57,6 +70,9 @@ class Registry:
     _drained: dict[Identity, int] = Factory(dict)
     #: What names each instance in cookies; None: nothing does.
     _tokens: TokenIndex | None = None
+    #: The results of the gateway's own checks, and the pools that each check is of.
+    _results: dict[CheckKey, str] = Factory(dict)
+    _checked: dict[Hashable, list[Pool]] = Factory(dict)
 
     def index(self, tokens: TokenIndex) -> None:
         """Keep this index of all instances up to date from now on."""
@@ -70,6 +86,9 @@ class Registry:
         if pool is None:
             pool = self._pools[selection] = self._new_pool(selection)
             self._by_query.setdefault(selection.query, []).append(pool)
+            if selection.rules.check is not None:
+                check = selection.rules.check.check
+                self._checked.setdefault(check, []).append(pool)
             pool.apply(self._loaded(self.known(selection.query)))
         return pool
 
@@ -211,6 +230,7 @@ class Registry:
             pools.remove(pool)
             if not pools:
                 del self._by_query[selection.query]
+            self._forget_checks(selection.rules, pool)
         queries = {selection.query for selection in kept}.union(asked)
         for query in self._known.keys() - queries:
             self._count(self._known.pop(query), -1)
@@ -221,6 +241,45 @@ class Registry:
                 self._users[selection].remove(failover)
                 if not self._users[selection]:
                     del self._users[selection]
+
+    def _forget_checks(self, rules: InstanceFilter, pool: Pool) -> None:
+        if rules.check is None:
+            return
+        pools = self._checked[rules.check.check]
+        pools.remove(pool)
+        if not pools:
+            del self._checked[rules.check.check]
+
+    @property
+    def checked(self) -> Iterator[Pool]:
+        """The pools whose upstreams have own checks."""
+        for pools in self._checked.values():
+            yield from pools
+
+    def checked_pools(self, query: ServiceQuery) -> list[Pool]:
+        """Those of one query."""
+        return [each for each in self._pools_of(query) if each.checks is not None]
+
+    @property
+    def check_results(self) -> Results:
+        """The results of own checks that have consequences."""
+        return self._results
+
+    def set_check_results(self, changes: ResultChanges) -> set[ServiceQuery]:
+        """Apply other results of own checks; the queries whose pools they concern."""
+        by_check = dict[Hashable, list[CheckKey]]()
+        for key, result in changes.items():
+            if result is None:
+                self._results.pop(key, None)
+            else:
+                self._results[key] = result
+            by_check.setdefault(key.check, []).append(key)
+        queries = set()
+        for check, keys in by_check.items():
+            for pool in tuple(self._checked.get(check, ())):
+                pool.recheck(keys)
+                queries.add(pool.query)
+        return queries
 
     @property
     def drained(self) -> dict[Identity, int]:
@@ -285,6 +344,7 @@ class Registry:
         ranks = policy(chance), policy(chance), policy(chance)
         placement = Scheduler(*ranks, selection.limit)
         elsewhere = partial(self._has_elsewhere, selection)
+        rules = selection.rules.check
         return Pool(
             selection,
             placement,
@@ -299,6 +359,7 @@ class Registry:
             self._on_event,
             self._chance,
             self._drained,
+            None if rules is None else PoolChecks(rules, self._results, elsewhere),
         )
 
     def _has_elsewhere(self, selection: PoolSpec) -> bool:

@@ -59,6 +59,8 @@ class ShrinkGuard:
 
     def may_err(self, verdict: Verdict) -> bool:
         """Whether Consul may be wrong about an upstream with this verdict."""
+        if verdict.is_check:  # Consul did not say it
+            return False
         wanted = verdict.deliberate or verdict.weight <= 0
         return not wanted and (self._caution.critical or not verdict.is_critical)
 

@@ -39,6 +39,8 @@ class Verdict:
     is_critical: bool = False
     #: Whether Consul still lists it, but the mapping does not select it.
     is_unselected: bool = False
+    #: Whether the gateway's own check says so, or would but for a pool that fails open.
+    is_check: bool = False
 
 
 #: The verdict on an instance that is no longer in the answer.

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 from attrs import evolve, frozen
 
 from lbconsul.config.affinity_options import STICKY_OPTIONS
+from lbconsul.config.check_options import CHECK_OPTIONS
 from lbconsul.config.cookies import CookieAttributes
 from lbconsul.config.http_options import HTTP_OPTIONS
 from lbconsul.config.listen import UnixListen
@@ -94,6 +95,11 @@ _NEEDS = (
         tuple(each.name for each in TAG_OPTIONS),
         f"the service {TAGS}, as 80:{TAGS},mode=http",
         lambda mapping: mapping.tags.is_on,
+    ),
+    _Need(
+        tuple(each.name for each in CHECK_OPTIONS if each.name != "check"),
+        "check=",
+        lambda mapping: mapping.check.probe is not None,
     ),
     _Need(
         ("upstream-key",),

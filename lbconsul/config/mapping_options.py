@@ -8,6 +8,7 @@ from attrs import evolve
 
 from lbconsul.config import address_values, values
 from lbconsul.config.affinity_options import HASH_OPTIONS, STICKY_OPTIONS
+from lbconsul.config.check_options import CHECK_OPTIONS
 from lbconsul.config.http_options import HTTP_OPTIONS
 from lbconsul.config.latency import slow_rule
 from lbconsul.config.limit_options import LIMIT_OPTIONS
@@ -250,6 +251,7 @@ MAPPING_OPTIONS = table(
     *STICKY_OPTIONS,
     *REGISTER_OPTIONS,
     *TAG_OPTIONS,
+    *CHECK_OPTIONS,
     Option(
         "accept-proxy",
         address_values.networks,

@@ -6,6 +6,7 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from lbconsul.config.affinity import Affinity
+from lbconsul.config.check import Check
 from lbconsul.config.compression import Compression
 from lbconsul.config.consul import ConsulConfig
 from lbconsul.config.cookies import CookieAttributes
@@ -230,6 +231,7 @@ class Mapping:
     rewriting: Rewriting = Rewriting()
     compression: Compression = Compression()
     register: Register = Register()
+    check: Check = Check()
     tags: TagRouting = TagRouting()
     #: Whether no upstream is connected to before the client has sent a byte.
     waits_for_client: bool = False
@@ -346,6 +348,8 @@ class Config:
     shutdown_grace: float = 0.0
     takeover: str = ""
     dev: bool = False
+    #: Most own checks of instances that are begun in a second.
+    check_rate: int = 400
     #: Processes that serve; 0: one for each usable core.
     workers: int = field(default=1, validator=_count_of_workers)
 

@@ -161,6 +161,12 @@ GATEWAY_OPTIONS = table(
         " share; without it, a key of chance is kept in state-dir",
     ),
     Option(
+        "check-rate",
+        values.whole(1, 100_000),
+        "how many own checks of instances to begin in a second, over all mappings; with"
+        " more instances the intervals grow [400]",
+    ),
+    Option(
         "workers",
         values.worker_count,
         "processes that serve, or auto: one for each available core [1]",

@@ -17,7 +17,7 @@ from lbconsul.config.sizes import size_text
 from lbconsul.config.tag_options import TAG_OPTIONS
 from lbconsul.text import decimal
 
-_UNITS = {"shrink-guard": "%", "rebalance": "%/min"}
+_UNITS = {"check-jitter": "%", "shrink-guard": "%", "rebalance": "%/min"}
 _SIZES = frozenset(
     {"log-file-size", "max-head", "max-uri", "max-body", "compress-min-size"}
 )
@@ -127,6 +127,8 @@ def _text(name: str, value: Any) -> str:
         return ",".join(sorted(value)) or "off"
     if name in ("register", "kv-overrides"):
         return value or "off"
+    if name == "check":
+        return str(value or "off")
     if name == "tcp-listeners":
         return "-".join(map(str, value)) or "off"
     if name == "log-fields":

@@ -234,7 +234,8 @@ class Availability(Service):
             skipped = self._answers.skipped(query)
             drained = registry.drained.keys()
             instances = registry.known(query)
-            why = why_empty(instances, selection.rules, drained, skipped)
+            failing = registry.pool(selection).refused_by_checks
+            why = why_empty(instances, selection.rules, drained, skipped, failing)
             return why or f"Consul shows no instance of {query}"
         error = self._answers.error(query)
         return error if NO_DATACENTER in error else ""

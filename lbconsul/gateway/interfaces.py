@@ -12,7 +12,9 @@ from twisted.internet.defer import Deferred
 from lbconsul.admin.status_model import RegistrationStatus, WatchStatus
 from lbconsul.admin.tag_routes import TagRoutesSource
 from lbconsul.balance.events import Event
-from lbconsul.balance.instance import Identity
+from lbconsul.balance.instance import Identity, Instance
+from lbconsul.balance.own_checks import ResultChanges
+from lbconsul.balance.pool import Pool
 from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.config.model import TLS, Config, Mapping
@@ -29,6 +31,7 @@ from lbconsul.stats.traffic import MappingTraffic
 from lbconsul.steps import Steps
 
 if TYPE_CHECKING:
+    from lbconsul.checks.checker import Checker, Target
     from lbconsul.gateway.served_certificates import ServedCertificates
     from lbconsul.http.htpasswd import Passwords
     from lbconsul.tls.material import Material
@@ -164,6 +167,9 @@ class DataPlane(CertificateUser, PasswordUser, Protocol):
     def set_drained(self, drained: AbstractMapping[Identity, int]) -> None:
         """Set the drained registrations, with their CreateIndex; others serve again."""
 
+    def set_check_results(self, changes: ResultChanges) -> Collection[ServiceQuery]:
+        """Apply other results of own checks; the queries whose pools they concern."""
+
     def eject(self, identity: Identity) -> Deferred[str]:
         """Eject an upstream; fires with the reason of a refusal, empty if ejected."""
 
@@ -261,6 +267,17 @@ class GatewayRegistrations(Protocol):
         """The registrations, as the status shows them."""
 
 
+class OwnChecks(Protocol):
+    """Checks the instances that Consul lets serve."""
+
+    @property
+    def checker(self) -> "Checker | None":
+        """The checker; None: nothing is checked."""
+
+    def target(self, pool: Pool, instance: Instance) -> "Target | None":
+        """What is known of the check of an instance; None if it has none."""
+
+
 class Shutdown(Protocol):
     """A drain of the gateway that is under way; times are the reactor's."""
 
@@ -316,6 +333,10 @@ class Gateway(Protocol):
     @property
     def registered_as(self) -> list[tuple[Mapping, str]]:
         """The names as which tags have mappings registered in Consul."""
+
+    @property
+    def own_checks(self) -> "OwnChecks":
+        """The gateway's own checks of instances."""
 
     @property
     def is_draining(self) -> bool:

@@ -17,6 +17,7 @@ from lbconsul.gateway.certificates import Certificates
 from lbconsul.gateway.cookie_keys import CookieKeys
 from lbconsul.gateway.interfaces import EventObserver, Gateway
 from lbconsul.gateway.operations import Operations
+from lbconsul.gateway.own_checks import OwnChecks
 from lbconsul.gateway.password_files import PasswordFiles, UsedPasswords
 from lbconsul.gateway.registrations import Registrations
 from lbconsul.gateway.screening import Screening
@@ -58,6 +59,7 @@ class Reloader:
     _certificates: Certificates
     _passwords: PasswordFiles
     _operations: Operations
+    _own_checks: OwnChecks
     _availability: Availability
     _screening: Screening
     _registrations: Registrations
@@ -181,6 +183,8 @@ class Reloader:
             self._registrations.use_client(prepared.client)
             self._tag_routes.use_client(prepared.client)
         yield True
+        self._own_checks.use_rate(config.check_rate)
+        yield from self._own_checks.learning()
         live = self._tag_routes.rows
         served = [each for each in data_plane.mappings if each not in live]
         yield from self._availability.replacing(served)

@@ -3,12 +3,14 @@
 import os
 import time
 from collections.abc import Iterable, Iterator
+from math import ceil
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from attrs import Factory, define, evolve, field
 from twisted.internet.defer import Deferred, succeed
 
+from lbconsul.admin.check_status import ChecksStatus, CheckStatus
 from lbconsul.admin.status_model import (
     DrainedStatus,
     DrainStatus,
@@ -108,10 +110,22 @@ class StatusCollector:
             consul_ui=_consul_ui(shown.config),
             full=tuple(_full(*each) for each in sorted(data_plane.full.items())),
             registrations=shown.registrations.states(),
+            checks=self._checks(),
             faults=tuple(
                 FaultStatus(*fault, count)
                 for fault, count in sorted(data_plane.faults.items())
             ),
+        )
+
+    def _checks(self) -> ChecksStatus | None:
+        checker = self._gateway.own_checks.checker
+        if not checker:
+            return None
+        return ChecksStatus(
+            checked=len(checker),
+            failing=checker.failing,
+            under_way=checker.under_way,
+            late=checker.late,
         )
 
     def _drain(self) -> DrainStatus | None:
@@ -237,7 +251,25 @@ class StatusCollector:
             since=since,
             open=upstream.load.open,
             drain_began_with=upstream.open_then if standing == "draining" else None,
+            check=self._check(pool, upstream),
             **upstream_figures(traffic, identity, self._wall_of_traffic),
+        )
+
+    def _check(self, pool: Pool, upstream: Upstream) -> CheckStatus | None:
+        if pool.checks is None:
+            return None
+        target = self._gateway.own_checks.target(pool, upstream.instance)
+        if target is None:
+            return None
+        is_up, duration = target.state.is_up, target.duration
+        return CheckStatus(
+            check=target.spec.probe.text,
+            state="unknown" if is_up is None else "passing" if is_up else "failing",
+            since=self._wall.at(target.since),
+            result=target.result,
+            # In whole milliseconds, or each check would alter the status.
+            duration=None if duration is None else ceil(duration * 1000) / 1000,
+            failures=target.failures,
         )
 
     @property

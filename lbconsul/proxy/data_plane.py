@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from lbconsul.balance.counter import ConnectionCounter, LocalCounter
 from lbconsul.balance.events import Change, RegistryEvent
 from lbconsul.balance.instance import Identity, Instance
+from lbconsul.balance.own_checks import ResultChanges
 from lbconsul.balance.pool_spec import FailoverSpec, ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.config.model import TLS, Mapping
@@ -193,6 +194,13 @@ class LocalDataPlane(MultiService):
     def set_drained(self, drained: AbstractMapping[Identity, int]) -> None:
         """Set the drained registrations, with their CreateIndex; others serve again."""
         self.registry.set_drained(drained)
+
+    def set_check_results(self, changes: ResultChanges) -> Collection[ServiceQuery]:
+        """Apply other results of own checks; the queries whose pools they concern."""
+        queries = self.registry.set_check_results(changes)
+        for each in queries:  # a mapping may have waited for the first results
+            self.listeners.answered(each)
+        return queries
 
     def eject(self, identity: Identity) -> Deferred[str]:
         """Eject an upstream; fires with the reason of a refusal, empty if ejected."""

@@ -289,8 +289,11 @@ class ProxyRuntime:
     def _is_answered(self, spec: FailoverSpec) -> bool:
         """Whether it is known which pool serves connections, or that none does."""
         for selection in spec.all():
-            if self.registry.pool(selection).candidates:
+            pool = self.registry.pool(selection)
+            if pool.candidates:
                 return True
+            if pool.awaits_checks:
+                return False
             if not self.registry.answered(selection.query):
                 return False
         return True

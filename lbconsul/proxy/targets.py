@@ -6,6 +6,7 @@ from math import inf
 from attrs import evolve
 
 from lbconsul.balance.pool_spec import (
+    CheckRules,
     FailoverSpec,
     InstanceFilter,
     OutlierConfig,
@@ -16,6 +17,7 @@ from lbconsul.balance.pool_spec import (
     Trait,
 )
 from lbconsul.config import split
+from lbconsul.config.check_spec import CheckSpec
 from lbconsul.config.model import Mapping
 
 #: Mappings whose `FailoverSpec` is cached.
@@ -85,6 +87,15 @@ def _selected(selected: split.Selection | None) -> Selection | None:
     return Selection(having, lacking, selected.not_at)
 
 
+def check_rules(mapping: Mapping) -> CheckRules | None:
+    """The own check of a mapping's instances; None if it has none."""
+    spec = CheckSpec.of(mapping)
+    if spec is None:
+        return None
+    check = mapping.check
+    return CheckRules(spec, check.initial == "down", check.fail_open)
+
+
 def _with_others(selection: PoolSpec) -> PoolSpec:
     """The same pool, all of which may be ejected while another pool can serve."""
     return evolve(selection, patience=evolve(selection.patience, whole=True))
@@ -98,6 +109,7 @@ def _selection(mapping: Mapping, query: ServiceQuery) -> PoolSpec:
         mapping.node_checks,
         mapping.upstream_allow,
         _selected(mapping.selection),
+        check_rules(mapping),
     )
     rules = InstanceFilter() if query.fixed else named
     first = mapping.ejection.base_time

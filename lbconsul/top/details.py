@@ -75,6 +75,7 @@ class _Page(Page):
             *quantiles_of(upstream, "connect", "latest connects"),
             *quantiles_of(upstream, "first_byte", "latest answers"),
             ("requests", counted(http["requests"]) if http else ""),
+            *_check(upstream.get("check"), self.now),
         )
 
     def gone(self, upstream: str) -> Iterator[Line]:
@@ -98,3 +99,16 @@ def _failures(upstream: Status, now: float) -> Iterator[tuple[str, str]]:
     if error := upstream.get("last_error"):
         ago = span(max(0.0, now - upstream["last_error_at"]))
         yield "last error", f"{error}, {ago} ago"
+
+
+def _check(check: Status | None, now: float) -> Iterator[tuple[str, str]]:
+    """The gateway's own check, which a gateway of an earlier version has not."""
+    if not check:
+        return
+    since = span(max(0.0, now - check["since"]))
+    yield "own check", f"{check['state']} for {since}"
+    took = "" if check["duration"] is None else f", in {span(check['duration'])}"
+    if check["result"]:
+        yield "last result", f"{check['result']}{took}"
+    if check["failures"]:
+        yield "failed checks", str(check["failures"])

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from attrs import evolve, frozen
 
 from lbconsul.config.affinity_options import STICKY_OPTIONS
+from lbconsul.config.check_options import CHECK, CHECK_OPTIONS
 from lbconsul.config.http_options import HTTP_OPTIONS
 from lbconsul.config.options import CONSUL_OPTIONS
 from lbconsul.config.register_options import REGISTER_OPTIONS
@@ -111,6 +112,10 @@ SERVING = (
         "hooks",
     ),
     _group("Routes from tags in Consul", *(each.name for each in TAG_OPTIONS)),
+    _group(
+        "Own checks",
+        *(each.name for each in CHECK_OPTIONS if each.name != CHECK), "check-rate",
+    ),
     _group("Registration in Consul", *(each.name for each in REGISTER_OPTIONS)),
     _group("TLS", *(each.name for each in TLS_OPTIONS)),
     _group("With mode=http", *(each.name for each in HTTP_OPTIONS)),

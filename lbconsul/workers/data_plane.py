@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from collections.abc import Mapping as AbstractMapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, define, field
@@ -13,6 +14,7 @@ from twisted.logger import Logger
 
 from lbconsul.balance.events import Change, RegistryEvent
 from lbconsul.balance.instance import Identity, Instance
+from lbconsul.balance.own_checks import ResultChanges
 from lbconsul.balance.pool_spec import FailoverSpec, ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.config.model import TLS, Mapping, rows
@@ -35,7 +37,12 @@ from lbconsul.steps import Steps
 from lbconsul.workers.catalog_publisher import CatalogPublisher
 from lbconsul.workers.ejection_reports import Ejected, EjectionReports
 from lbconsul.workers.listeners import ListenerSet
-from lbconsul.workers.messages import KeepCertificates, KeepPasswords, SetDrained
+from lbconsul.workers.messages import (
+    KeepCertificates,
+    KeepPasswords,
+    SetCheckResults,
+    SetDrained,
+)
 from lbconsul.workers.published_certificates import PublishedCertificates
 from lbconsul.workers.shared_counter import RECOUNT_EVERY, SharedCounter
 from lbconsul.workers.shared_credits import CreditSlots
@@ -50,6 +57,9 @@ if TYPE_CHECKING:  # OpenSSL takes memory that mappings without TLS do without
     from lbconsul.http.htpasswd import Passwords
     from lbconsul.tls.material import Material
     from lbconsul.tls.server import TLSServer
+
+#: Results of own checks in one message: some 100 KB.
+_RESULTS = 500
 
 
 @define(eq=False, repr=False)
@@ -224,6 +234,12 @@ class WorkerDataPlane(MultiService):
         self.registry.set_drained(drained)
         self._send_drained(*self.workers)
 
+    def set_check_results(self, changes: ResultChanges) -> Collection[ServiceQuery]:
+        """Apply other results of own checks; the queries whose pools they concern."""
+        queries = self._local.set_check_results(changes)
+        self._send_results(changes, self.workers)
+        return queries
+
     def eject(self, identity: Identity) -> Deferred[str]:
         """Eject an upstream in each worker.
 
@@ -386,6 +402,7 @@ class WorkerDataPlane(MultiService):
         """Called by the supervisor: a worker was started."""
         if self.registry.drained:
             self._send_drained(worker)
+        self._send_results(self.registry.check_results, [worker])
 
     def on_ended(
         self, worker: WorkerProcess, termination: str, *, is_final: bool
@@ -403,6 +420,14 @@ class WorkerDataPlane(MultiService):
     def _send_drained(self, *workers: WorkerProcess) -> None:
         for worker in workers:
             worker.send(SetDrained(self.registry.drained))
+
+    def _send_results(
+        self, changes: ResultChanges, workers: Iterable[WorkerProcess]
+    ) -> None:
+        rows = iter(changes.items())
+        while some := dict(islice(rows, _RESULTS)):
+            for worker in workers:
+                worker.send(SetCheckResults(some))
 
     def _recount(self) -> None:
         """Periodic: recount, drop stale statistics and reclaim slots."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import asdict, field, frozen
 
 from lbconsul.balance.instance import Identity, Instance
+from lbconsul.balance.own_checks import ResultChanges
 from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.config.model import TLS, Mapping
 from lbconsul.logs.format import LineFormat
@@ -170,6 +171,13 @@ class SetDrained:
 
 
 @frozen
+class SetCheckResults:
+    """Other results of the gateway's own checks, which the master makes."""
+
+    changes: ResultChanges
+
+
+@frozen
 class Eject:
     """Eject this upstream as if it had failed; answer under this number."""
 
@@ -193,6 +201,7 @@ Command = (
     | KeepPasswords
     | SyncComplete
     | Drain
+    | SetCheckResults
     | Stop
     | SetDrained
     | Eject

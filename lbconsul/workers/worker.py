@@ -51,6 +51,7 @@ from lbconsul.workers.messages import (
     KeepPasswords,
     Report,
     Serve,
+    SetCheckResults,
     SetDrained,
     Setup,
     Stop,
@@ -250,6 +251,11 @@ class Worker:
     @_handle.register
     def _set_drained(self, command: SetDrained) -> None:
         self._registry.set_drained(command.drained)
+
+    @_handle.register
+    def _set_check_results(self, command: SetCheckResults) -> None:
+        for query in self._registry.set_check_results(command.changes):
+            self._listeners.answered(query)
 
     @_handle.register
     def _eject(self, command: Eject) -> None:

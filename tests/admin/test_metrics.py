@@ -194,3 +194,21 @@ def test_over_http() -> None:
     said = Site().ask("GET", "/metrics")
     assert said.headers["Content-Type"] == CONTENT_TYPE
     assert "lbconsul_build_info{" in said.text
+
+
+def test_own_checks() -> None:
+    """Each upstream's own check has samples, a gateway without checks has none."""
+    source = _source(20)
+    assert "check" not in _text(source).replace("# HELP", "")
+    source.check_instances()
+    text = _text(source)
+    labels = 'mapping="80:web",service="web",upstream="dc1/node-01/web-1"'
+    for line in (
+        f"lbconsul_upstream_check_passing{{{labels}}} 1.0",
+        f"lbconsul_upstream_check_duration_seconds{{{labels}}} 0.002",
+        f"lbconsul_upstream_check_failures_total{{{labels}}} 1.0",
+        "lbconsul_checks 3.0",
+        "lbconsul_checks_failing 0.0",
+        "lbconsul_checks_late_seconds 0.0",
+    ):
+        assert line in text.splitlines()

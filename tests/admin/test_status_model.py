@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from attrs import fields
 
+from lbconsul.admin.check_status import ChecksStatus, CheckStatus
 from lbconsul.admin.http_status import HTTPStatus, HTTPUpstreamStatus, UnhappyStatus
 from lbconsul.admin.status_model import (
     FORMAT,
@@ -37,6 +38,8 @@ def test_the_format() -> None:
     ("name", "of"),
     [
         ("certificate", CertificateStatus),
+        ("check", CheckStatus),
+        ("checks", ChecksStatus),
         ("drained", DrainedStatus),
         ("gateway", GatewayStatus),
         ("histogram", Histogram),

@@ -7,6 +7,7 @@ from attrs import fields
 
 from lbconsul.balance import policies
 from lbconsul.config.affinity import Affinity
+from lbconsul.config.check import Check
 from lbconsul.config.compression import Compression
 from lbconsul.config.consul import ConsulConfig
 from lbconsul.config.cookies import CookieAttributes
@@ -59,6 +60,7 @@ GROUPS = {
     "rewriting": Rewriting,
     "register": Register,
     "tags": TagRouting,
+    "check": Check,
 }
 
 
@@ -145,6 +147,9 @@ def test_defaults_are_told_at_all() -> None:
         "compress-level", "register-ttl", "register-remove-after", "max-requests",
         "shed-lag", "split-sticky", "tag-prefix", "tcp-listeners", "kv-overrides",
         "route-hold",
+        "check", "check-interval",
+        "check-fast-interval", "check-timeout", "check-rise", "check-fall",
+        "check-jitter", "check-init", "check-fail-open", "check-rate",
     }  # fmt: skip
 
 

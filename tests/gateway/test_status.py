@@ -49,6 +49,7 @@ from lbconsul.workers.worker_process import WorkerProcess
 from tests.support.events import EventRecorder
 from tests.support.fake_answers import FakeAnswers
 from tests.support.instances import an_identity, an_instance
+from tests.support.no_checks import NoChecks
 
 A = an_identity("a")
 A_ID = "dc1/node-1/a"
@@ -138,6 +139,7 @@ class FakeGateway:
     certificates: FakeCertificates = Factory(FakeCertificates)
     passwords: FakePasswords = Factory(FakePasswords)
     registrations: FakeRegistrations = Factory(FakeRegistrations)
+    own_checks: NoChecks = Factory(NoChecks)
     watch_states: list[WatchStatus] = Factory(list)
     is_draining: bool = False
     stage: Stage = Stage.SERVING

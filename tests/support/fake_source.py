@@ -15,6 +15,7 @@ from typing import Any
 from attrs import Factory, define, evolve, field
 from twisted.internet.defer import Deferred, succeed
 
+from lbconsul.admin.check_status import ChecksStatus, CheckStatus
 from lbconsul.admin.event_log import EventLog
 from lbconsul.admin.history import MappingHistory
 from lbconsul.admin.http_status import (
@@ -290,6 +291,22 @@ class FakeSource:
         )
         self.watch_list.append(_watch(query, service, "dc1", "ok", count))
         self.add(name, 0, *(upstream(number, service) for number in range(count)))
+
+    def check_instances(self) -> None:
+        """All mappings have checks of the gateway's own, which pass."""
+        checks = ChecksStatus(checked=3, failing=0, under_way=0, late=0.0)
+        self.gateway_status = evolve(self.gateway_status, checks=checks)
+        passing = CheckStatus(
+            check="GET /health",
+            state="passing",
+            since=self.clock(),
+            result="GET /health: 200",
+            duration=0.002,
+            failures=1,
+        )
+        for pool in self.pools.values():
+            for name, each in pool.items():
+                pool[name] = evolve(each, check=passing)
 
     def speak_http(self) -> None:
         """The first mapping is in HTTP mode."""

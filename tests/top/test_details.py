@@ -214,3 +214,26 @@ def test_split() -> None:
     mapping["split"] = {"of": "80:web", "part": "", "wanted": 0.95, "got": 0.94}
     values = _values(_lines(found, WEB))
     assert values["split"] == "95 % of 80:web wanted, 94 % got"
+
+
+def test_own_check() -> None:
+    """The gateway's own check has its state, its latest result, and its failures; a
+    gateway of an earlier version tells of none.
+    """
+    found = document()
+    row = upstream(found)
+    lines = _values(_lines(found, FIRST))
+    assert "own check" not in lines
+    row["check"] = {
+        "check": "GET /health", "state": "failing", "since": NOW - 90,
+        "result": "GET /health: 503", "duration": 0.002, "failures": 3,
+    }  # fmt: skip
+    assert _values(_lines(found, FIRST)) | {
+        "own check": "failing for 1 m 30 s",
+        "last result": "GET /health: 503, in 2 ms",
+        "failed checks": "3",
+    } == _values(_lines(found, FIRST))
+    row["check"] |= {"state": "unknown", "result": "", "duration": None, "failures": 0}
+    assert "last result" not in _values(_lines(found, FIRST))
+    del row["check"]
+    assert _lines(found, FIRST)

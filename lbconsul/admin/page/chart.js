@@ -24,9 +24,9 @@ const SECONDS = uPlot.fmtDate("{HH}:{mm}:{ss}");
 /** The colour of what changed, where it is neither good nor bad news. */
 const OTHER_NEWS = "line";
 const NEWS = {
-  joined: "serving", restored: "serving", recovered: "serving",
-  left: "ejected", ejected: "ejected", failing: "ejected",
-  suspect: "suspect", drained: "draining", draining: "draining",
+  joined: "serving", restored: "serving", recovered: "serving", up: "serving",
+  left: "ejected", ejected: "ejected", failing: "ejected", down: "ejected",
+  suspect: "suspect", "fail-open": "suspect", drained: "draining", draining: "draining",
 };
 
 export class Chart {

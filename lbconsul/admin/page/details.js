@@ -55,6 +55,7 @@ export class Details {
     this.#set("Failed connects", count(upstream.connect_failures));
     this.#set("Failures a minute", rate(upstream.failures_per_minute ?? 0));
     this.#set("Last error", errorInWords(upstream));
+    if (upstream.check) this.#set("Own check", checkInWords(upstream.check, now));
     if (upstream.http) this.#set("Requests so far", classesInWords(upstream.http));
   }
 
@@ -77,4 +78,10 @@ function quantiles(half, most) {
 
 function errorInWords({ last_error: error, last_error_at: when }) {
   return error ? `${error} (${clock(when)})` : "–";
+}
+
+function checkInWords({ state, since, result, duration, failures }, now) {
+  const took = duration === null ? "" : ` in ${latency(duration)}`;
+  const last = result ? `; last ${result}${took}` : "";
+  return `${state} for ${span(now - since)}${last}; ${count(failures)} failed`;
 }

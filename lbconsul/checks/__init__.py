@@ -1,0 +1,1 @@
+"""The gateway's own checks of instances: when, how, and what their results say."""
