@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Sequence
+from itertools import chain
 
 from attrs import define, evolve
 
@@ -169,6 +170,8 @@ class Planner:
             client, scheme = headers.client(fields), headers.scheme(fields)
         else:
             client, scheme = headers.address, headers.own_scheme
+        if row is not None and self._proxy.epoch is not LASTING:
+            row = self._not_in_circles(row, head, path, scheme)
         found = self._proxy if row is None else row
         settings, own = found.http, self._proxy.http
         assert settings is not None
@@ -199,6 +202,26 @@ class Planner:
                 return SplitPlans(plan, found.split, self.of_part).next()
             self._pass_on(plan, settings)
         return plan
+
+    def _not_in_circles(
+        self, row: MappingProxy, head: RequestHead, path: bytes, scheme: str
+    ) -> MappingProxy | None:
+        """The row of a request, but none whose tag sends it to where it came from.
+
+        So a tag may redirect clients to https behind a proxy that ends TLS.
+        """
+        fields = head.fields
+        host = None if fields.host is None else fields.host.name
+        further = self._proxy.further_rows(host, path, head.method, fields)
+        for each in chain((row,), further):
+            redirecting = None if each.http is None else each.http.redirecting
+            if (
+                redirecting is None
+                or each.mapping.rewriting.redirect is None
+                or redirecting.location(head, path, scheme) is not None
+            ):
+                return each
+        return None
 
     def of_part(self, whole: Plan, part: MappingProxy) -> Plan:
         """The plan of requests that a part of their row gets."""

@@ -1,6 +1,7 @@
 """Routes that come and go while their mapping is served, without a reload."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from attrs import Factory, define, frozen
@@ -73,6 +74,11 @@ class Finder(Protocol):
     ) -> Any:
         """What the route of a request leads to; None if it has none."""
 
+    def matching(
+        self, host: str | None, path: bytes, method: bytes, fields: "Fields"
+    ) -> Iterator[Any]:
+        """The same, and then what the routes of less specific hosts lead to."""
+
 
 class Routed(Protocol):
     """The proxy of a row."""
@@ -139,6 +145,16 @@ class LiveRoutes(Generic[Proxy]):
         found = self._finder.find(host, path, method, fields)
         proxy: Proxy | None = found.next() if isinstance(found, Turns) else found
         return proxy
+
+    def further(
+        self, host: str | None, path: bytes, method: bytes, fields: "Fields"
+    ) -> Iterator[Proxy]:
+        """The proxies of less specific hosts, for a request that its own route would
+        send to where it came from.
+        """
+        values = self._finder.matching(host, path, method, fields)
+        for found in islice(values, 1, None):
+            yield found.next() if isinstance(found, Turns) else found
 
     def amend(self, changes: RowChanges, proxies: Mapping[str, Proxy]) -> None:
         """Follow changes; `proxies` are those of all rows, by `Mapping.route`."""

@@ -349,6 +349,13 @@ class MappingProxy:
         if self.http is not None:
             self.http.plans.clear()
 
+    def further_rows(
+        self, host: str | None, path: bytes, method: bytes, fields: "Fields"
+    ) -> "Iterator[MappingProxy]":
+        """Proxies that a request may have after its own, of routes that are tags."""
+        if isinstance(self._router, LiveRoutes):
+            yield from self._router.further(host, path, method, fields)
+
     def row_for(
         self, host: str | None, path: bytes, method: bytes, fields: "Fields"
     ) -> "MappingProxy | None":

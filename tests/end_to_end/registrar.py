@@ -85,6 +85,13 @@ class Registrar:
         self.put("catalog/deregister", {"Node": node})
         self._nodes.discard(node)
 
+    def put_key(self, key: str, text: str) -> None:
+        """Set a key of Consul's store, or delete it if the text is empty."""
+        if text:
+            self._agent.api("PUT", f"/v1/kv/{key}", text.encode())
+        else:
+            self._agent.api("DELETE", f"/v1/kv/{key}")
+
     def put(self, path: str, body: object = None) -> None:
         """One change, which Consul must accept."""
         status, _, said = self._agent.api("PUT", f"/v1/{path}", body)

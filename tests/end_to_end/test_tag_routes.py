@@ -1,6 +1,7 @@
 """Routes that are tags of services in the real Consul: ``--map 80:@tags,mode=http``."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from http.client import HTTPConnection
@@ -17,6 +18,7 @@ from tests.support.gateway import Gateway
 from tests.support.ports import free_ports
 from tests.support.waiting import eventually
 from tests.support.workers import all_serve
+from tests.tags.cases import CASES, PEER, Answers, Ask, Case, Serves
 
 pytestmark = pytest.mark.consul
 
@@ -108,11 +110,18 @@ class Client:
 
     def ask(self, path: str, host: str = "h") -> tuple[int, dict[str, Any]]:
         """The status and what the instance was asked."""
-        self._connection.request("GET", path, headers={"Host": host})
+        return self.ask_all(path, {"Host": host})[:2]
+
+    def ask_all(
+        self, path: str, fields: dict[str, str]
+    ) -> tuple[int, dict[str, Any], str]:
+        """The same for a request with these fields, and the Location."""
+        self._connection.request("GET", path, headers=fields)
         response = self._connection.getresponse()
         body = response.read()
         assert self._connection.sock is self._sock, "the connection was closed"
-        return response.status, json.loads(body) if response.status == 200 else {}
+        told = json.loads(body) if response.status == 200 else {}
+        return response.status, told, response.getheader("Location", "")
 
 
 @pytest.fixture
@@ -157,3 +166,96 @@ def test_routes_come_and_go_without_a_reload(
     status = tagged.admin.status()
     rows = [each["name"] for each in status["mappings"]]
     assert any("/other" in each for each in rows), rows
+
+
+class Cases(Tagged):
+    """One gateway for all of fabio's cases, one after the other."""
+
+    def __init__(self, stage: Stage, echoes: list[Echo]) -> None:
+        self._echoes = {each.name.upper(): each for each in echoes}
+        self._key = f"test/{stage.service}"
+        super().__init__(
+            stage,
+            options=",route-hold=off,trusted-proxies=127.0.0.1/32"
+            f",kv-overrides={self._key}",
+        )
+
+    def play(self, case: Case) -> None:
+        """Register what a case has, wait for what it expects, and take it out."""
+        ids = [self._register(name, case) for name in case.servers]
+        commands = case.commands
+        for name, echo in self._echoes.items():
+            commands = commands.replace(f"//{name}/", f"//127.0.0.1:{echo.port}/")
+        for name, server in case.servers.items():
+            service = server.service or name.lower()
+            for verb in ("weight", "del"):
+                commands = commands.replace(
+                    f"route {verb} {service}",
+                    f"route {verb} {self.stage.service}-{service}",
+                )
+        self._say(commands)
+        for ask in case.asks:
+            if not ask.tls:
+                eventually(lambda: self._is_met(ask), f"case {case.number}: {ask}")  # noqa: B023
+        for each in ids:
+            self.registrar.remove(each)
+        self._say("")
+        eventually(lambda: not self._routes(), "all routes are gone")
+
+    def _register(self, name: str, case: Case) -> str:
+        server = case.servers[name]
+        routes = [f"{self.prefix}{each}" for each in server.routes]
+        tags = [each.replace(PEER, "127.0.0.1") for each in routes]
+        tags += [each.replace("urlprefix-", self.prefix) for each in server.tags]
+        check = TOLD if server.usable else {**TOLD, "Status": "critical"}
+        echo = self._echoes[name]
+        service = f"{self.stage.service}-{server.service or name.lower()}"
+        told = {"Tags": tags, "Check": check, "ID": f"{service}-{name}"}
+        return self.registrar.add(service, echo, **told)
+
+    def _say(self, commands: str) -> None:
+        self.stage.registrar.put_key(self._key, commands)
+
+    def _routes(self) -> list[Any]:
+        found: list[Any] = json.loads(self.admin.ask("GET", "/routes").body)["routes"]
+        return found
+
+    def _is_met(self, ask: Ask) -> bool:
+        expected = ask.expected
+        fields = {"Host": ask.host}
+        if ask.forwarded_proto:
+            fields["X-Forwarded-Proto"] = ask.forwarded_proto
+        with Client(self.port) as client:
+            if not isinstance(expected, Serves | Answers):
+                return self._is_shared(client, ask, expected.parts)
+            status, told, location = client.ask_all(ask.target, fields)
+        if isinstance(expected, Answers):
+            return (status, location) == (expected.status, expected.location)
+        if status != 200 or told["name"].upper() != expected.instance:
+            return False
+        host = expected.host
+        if host == "address":
+            host = f"127.0.0.1:{self._echoes[expected.instance].port}"
+        return (
+            told["path"] == (expected.target or told["path"])
+            and told["fields"]["host"] == (host or told["fields"]["host"])
+            and all(
+                told["fields"].get(name.lower(), "") == value
+                for name, value in expected.fields.items()
+            )
+        )
+
+    def _is_shared(self, client: "Client", ask: Ask, parts: dict[str, float]) -> bool:
+        found, count = Counter[str](), 100
+        for _ in range(count):
+            told = client.ask(ask.target, ask.host)[1]
+            found[f"{told.get('name', '').upper()} {told.get('path')}"] += 1
+        # Of instances of one service least connections decides.
+        return all(abs(found[each] - count * part) <= 2 for each, part in parts.items())
+
+
+def test_what_fabio_does(stage: Stage, echoes: list[Echo]) -> None:
+    """Each of the cases that were run on fabio comes out as it did there."""
+    cases = Cases(stage, echoes)
+    for each in CASES:
+        cases.play(each)

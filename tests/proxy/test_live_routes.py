@@ -35,6 +35,11 @@ class FakeFinder:
     def find(self, host: str | None, path: bytes, method: bytes, fields: Fields) -> Any:
         return self.values.get(path)
 
+    def matching(
+        self, host: str | None, path: bytes, method: bytes, fields: Fields
+    ) -> Any:
+        return iter([self.values[each] for each in (path, b"/") if each in self.values])
+
 
 def found(routes: LiveRoutes[FakeProxy], path: bytes) -> str | None:
     """The name of the proxy that a request gets."""
@@ -96,3 +101,13 @@ def test_what_is_not_present_is_gone() -> None:
     proxies["b"] = FakeProxy("renewed")
     routes.renew(proxies)
     assert found(routes, b"/b") == "renewed"
+
+
+def test_further_routes() -> None:
+    """After the route of a request come those of less specific hosts."""
+    routes = LiveRoutes[FakeProxy](FakeFinder())
+    proxies = {name: FakeProxy(name) for name in "abc"}
+    pairs = ((b"/a", (("a", 1.0),)), (b"/", (("b", 1.0), ("c", 0.0))))
+    routes.amend(RowChanges(None, routes=pairs), proxies)
+    further = routes.further(None, b"/a", b"GET", FIELDS)
+    assert [each.name for each in further] == ["b"]
