@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -58,19 +59,28 @@ class _Handler(BaseHTTPRequestHandler):
 class Tagged:
     """A gateway whose routes are tags with a prefix that no other test uses."""
 
-    def __init__(self, stage: Stage, *arguments: str, options: str = "") -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        *arguments: str,
+        options: str = "",
+        file: Path | None = None,
+    ) -> None:
         self.stage, self.registrar = stage, stage.registrar
         self.prefix = f"{stage.service}-"
         self.port, admin = free_ports(2)
         self.admin = AdminSide(admin)
-        self.arguments = (
-            *arguments,
-            f"--admin={admin}",
-            "--connection-log=off",
-            "--map",
+        mapping = (
             f"{self.port}:@tags,mode=http,shrink-guard=off"
-            f",tag-prefix={self.prefix}{options}",
+            f",tag-prefix={self.prefix}{options}"
         )
+        told = ["--map", mapping]
+        if file is not None:
+            file.write_text(f'map = ["{mapping}"]\n')
+            told = []
+        self.arguments = (
+            *arguments, f"--admin={admin}", "--connection-log=off", *told,
+        )  # fmt: skip
         self.gateway: Gateway = stage.gateway(*self.arguments, wait="listening")
 
     def add(self, server: Any, *routes: str, service: str = "", **said: Any) -> str:
@@ -259,3 +269,53 @@ def test_what_fabio_does(stage: Stage, echoes: list[Echo]) -> None:
     cases = Cases(stage, echoes)
     for each in CASES:
         cases.play(each)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_ports_reloads_and_takeovers(
+    stage: Stage, echoes: list[Echo], tmp_path: Path, workers: str
+) -> None:
+    """A tag opens a port; a reload and a takeover lose nothing of what tags say."""
+    a, b, _ = echoes
+    [port] = free_ports(1)
+    file, sock = tmp_path / "lb.toml", tmp_path / "takeover.sock"
+    tagged = Tagged(
+        stage,
+        *("--workers", workers, "--config", str(file), "--takeover", str(sock)),
+        options=f",tcp-listeners={port}",
+        file=file,
+    )
+    tagged.add(a, "/foo")
+    tcp_id = tagged.add(b, f":{port} proto=tcp", f":{port + 1} proto=tcp")
+    tagged.leads("/foo", "a")
+
+    def through_the_port() -> bool:
+        try:
+            with Client(port) as client:
+                return bool(client.ask("/")[1]["name"] == "b")
+        except OSError:
+            return False
+
+    eventually(through_the_port, "the port leads to b")
+    problems = json.loads(tagged.admin.ask("GET", "/routes").body)["problems"]
+    assert [each["why"] for each in problems] == [
+        f"port {port + 1} is not among those of tcp-listeners={port}-{port}"
+    ]
+    with Client(tagged.port) as client:
+        assert client.ask("/foo")[1]["name"] == "a"
+        # The same again, but for a default of all mappings.
+        file.write_text(file.read_text() + "attempts = 2\n")
+        tagged.gateway.reload()
+        tagged.gateway.wait_for(" info reloaded: ")
+    tagged.leads("/foo", "a")
+    assert tagged.ask("/bar")[0] == 404
+    eventually(through_the_port, "the port is still there")
+    newer = stage.gateway(*tagged.arguments, wait="listening")
+    tagged.gateway.wait_until_gone()
+    assert tagged.ask("/foo")[1]["name"] == "a"
+    eventually(through_the_port, "the new gateway has the port")
+    tagged.registrar.remove(tcp_id)
+    file.write_text(file.read_text().replace(tagged.prefix, "other-"))
+    newer.reload()
+    tagged.leads("/foo", 404)
+    eventually(lambda: not through_the_port(), "the port is closed")
