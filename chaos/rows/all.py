@@ -3,6 +3,7 @@
 from chaos.rows import (
     agent_killed,
     blackholed,
+    canary_fails,
     clock_set,
     consul_fails,
     deaf_clients,
@@ -71,6 +72,7 @@ ROWS = {
         drained.ROW,
         *reloaded.ROWS,
         *http_instance_killed.ROWS,
+        *canary_fails.ROWS,
         http_drained.ROW,
         http_frozen.ROW,
         http_slow_heads.ROW,

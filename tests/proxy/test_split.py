@@ -6,7 +6,10 @@ from attrs import evolve
 
 from lbconsul.balance.instance import Instance
 from lbconsul.balance.upstream import Outcome
+from lbconsul.config.model import Limits, Mapping
+from lbconsul.proxy.access_control import AccessControl, admitted_by
 from lbconsul.proxy.mapping_proxy import MappingProxy
+from lbconsul.stats.termination import Termination
 from tests.support import loopback
 from tests.support.instances import an_instance
 from tests.support.tended_proxy import TendedProxy
@@ -147,3 +150,45 @@ def test_limits_of_clients(proxy: TendedProxy) -> None:
         proxy.leave(each)
     assert (len(rest.sessions), len(canary.sessions)) == (0, 0)
     assert rest.access_control.refuse(("192.0.2.1", 9)) is None
+
+
+def test_after_a_handshake(proxy: TendedProxy) -> None:
+    """A client that has had a handshake is of a part then, and is counted there; what
+    admitted it counts it as long as it is connected.
+    """
+    server, other = proxy.server("a"), proxy.server("b")
+    proxy.register(server.instance(), _with_tag(other.instance()))
+    text = "80:web,split=50%:tag=canary,wait-for-client=on"
+    rest, canary = proxy.serve_split(f"{text},max-connections-per-client=2")
+    assert rest.access_control is not None
+    clients = []
+    for number in range(3):
+        ours, client = loopback.tcp_pair()
+        client.sendall(b"c%d" % number)
+        clients.append(client)
+        proxy.accept(rest, ours, ("192.0.2.1", number))
+    heard = server.heard(), other.heard()
+    assert sorted(map(len, heard)) == [1, 1]
+    # The third one was refused by the whole.
+    assert (rest.stats.accepted, canary.stats.accepted) == (2, 1)
+    assert (len(rest.sessions), len(canary.sessions)) == (1, 1)
+    for each in clients:
+        proxy.leave(each)
+    assert rest.access_control.refuse(("192.0.2.1", 9)) is None
+
+
+def test_routes(proxy: TendedProxy) -> None:
+    """The clients of a route are counted by the mapping, the route, and the part."""
+    whole = AccessControl.of(Mapping("web", limits=Limits(connections_per_client=2)))
+    route = AccessControl.of(Mapping("web", limits=Limits(connections_per_client=1)))
+    assert admitted_by([None]) is None
+    assert admitted_by([whole, None]) is whole
+    both = admitted_by([whole, route])
+    assert whole is not None
+    assert route is not None
+    assert both is not None
+    peer = ("192.0.2.1", 1)
+    assert whole.refuse(peer) is route.refuse(peer) is None
+    assert route.refuse(peer) is Termination.CLIENT_LIMIT
+    both.release(peer)
+    assert route.refuse(peer) is None
