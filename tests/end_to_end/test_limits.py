@@ -1,5 +1,6 @@
 """Limits hold over all processes of a gateway, and survive a reload."""
 
+import os
 import re
 import socket
 import threading
@@ -14,6 +15,8 @@ import pytest
 from tests.end_to_end.stage import Stage
 from tests.end_to_end.test_reload import Running
 from tests.support.admin_side import AdminSide
+from tests.support.binaries import REPOSITORY
+from tests.support.consul_agent import ConsulAgent
 from tests.support.ports import free_ports
 from tests.support.waiting import eventually
 from tests.support.workers import all_serve
@@ -111,6 +114,62 @@ def test_rates_over_all_processes(stage: Stage, workers: str, tmp_path: Path) ->
     assert status(hourly, "192.0.2.2") == 429
     running.reload(fast, f"{hourly}:{stage.service},{common},rate-limit=4/h")
     assert status(hourly, "192.0.2.2") == 200
+
+
+#: A hook that holds up its process.
+BLOCKING = """
+import time
+
+class Blocking:
+    def on_accept(self, client):
+        time.sleep(1.5)
+"""
+
+
+def test_overload(stage: Stage, consul: ConsulAgent, tmp_path: Path) -> None:
+    """
+    While its process is held up, a mapping turns a part of its requests away, and
+    says so in log, events and status; it serves all of them afterwards.
+    """
+    port, slow, admin_port = free_ports(3)
+    stage.add(stage.servers[0])
+    (tmp_path / "blocking.py").write_text(BLOCKING)
+    gateway = stage.gateway(
+        f"--consul=127.0.0.1:{consul.port}",
+        f"--admin={admin_port}",
+        f"--map={port}:{stage.service},mode=http,shed-lag=800ms",
+        f"--map={slow}:{stage.service},hooks=blocking:Blocking",
+        env={"PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(tmp_path)])},
+    )
+    admin, is_over = AdminSide(admin_port), threading.Event()
+
+    def hold_up() -> None:
+        while not is_over.is_set():
+            status(slow)
+
+    holding = threading.Thread(target=hold_up)
+    with admin.listening() as events:
+        holding.start()
+        try:
+            eventually(lambda: status(port) == 503, "a request is turned away")
+            assert events.wait_for("overloaded").data["mapping"].startswith(f"{port}:")
+            eventually(
+                lambda: (
+                    [each["reason"] for each in admin.status()["gateway"]["full"]]
+                    == ["shed-lag"]
+                ),
+                "the status says so",
+            )
+        finally:
+            is_over.set()
+            holding.join()
+        events.wait_for("relieved")
+    eventually(
+        lambda: [status(port) for _ in range(10)] == [200] * 10, "all are served"
+    )
+    assert gateway.find("overloaded: this process is later than shed-lag=0.8s")
+    assert gateway.find("no longer overloaded")
+    assert gateway.find(" 503 .* RL .*reason=overloaded")
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
