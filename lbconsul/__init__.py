@@ -44,7 +44,9 @@ if TYPE_CHECKING:
     from lbconsul.admin.status_model import Event
     from lbconsul.balance.custom_policy import Policy
     from lbconsul.balance.upstream_view import UpstreamView
+    from lbconsul.config.affinity import Affinity
     from lbconsul.config.build import configure
+    from lbconsul.config.cookies import CookieAttributes
     from lbconsul.config.listen import SystemdListen, TCPListen, UnixListen
     from lbconsul.config.model import (
         TLS,
@@ -82,6 +84,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "TLS",
+    "Affinity",
     "Allow",
     "CannotListen",
     "CannotOrder",
@@ -90,6 +93,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "Connection",
+    "CookieAttributes",
     "Deny",
     "Drain",
     "Ejection",
@@ -119,6 +123,7 @@ __all__ = [
 #: Where a name comes from; all others come from ``config.model``.
 _HOMES = {
     "__version__": "version",
+    "Affinity": "config.affinity",
     "Allow": "extensions.hook_values",
     "CannotListen": "errors",
     "CannotOrder": "errors",
@@ -126,6 +131,7 @@ _HOMES = {
     "Client": "extensions.hook_values",
     "ConfigError": "errors",
     "Connection": "extensions.hook_values",
+    "CookieAttributes": "config.cookies",
     "Deny": "extensions.hook_values",
     "Event": "admin.status_model",
     "Gateway": "service",

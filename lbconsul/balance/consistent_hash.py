@@ -21,6 +21,10 @@ from lbconsul.balance.upstream_view import WHOLE
 #: 1.25 times its share.
 _MOST_PLACES = 32
 
+#: An upstream with fewer open connections is not full, however few there are in all:
+#: one that is about to be over must not send the next of its client elsewhere.
+_FEW = 2
+
 #: From one place to the next: a linear congruential generator (Knuth's MMIX).
 _FACTOR, _ADDEND, _MASK = 6364136223846793005, 1442695040888963407, (1 << 64) - 1
 
@@ -111,7 +115,7 @@ class ConsistentHash(LeastConnections):
         most = self._bound * (self._load + 1) / self._weight
         for _ in range(_MOST_PLACES):
             spot = find(number)
-            if spot.load < most * spot.weight:
+            if spot.load < _FEW or spot.load < most * spot.weight:
                 return spot.upstream
             number = (number * _FACTOR + _ADDEND) & _MASK
         return self.choose()  # the least loaded one always has room

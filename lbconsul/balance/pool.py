@@ -291,11 +291,9 @@ class Pool:
             return None
         if upstream.tier is placement.serving or upstream.tier is placement.reserve:
             return upstream
-        verdict = upstream.verdict
-        if not verdict.deliberate or upstream in self._outliers:
-            return None
-        drain = self._draining.find(upstream.load)
-        return upstream if drain is not None and drain.since > since else None
+        drains = upstream.verdict.deliberate and upstream not in self._outliers
+        # Not `leave`: that is for connections, of which it may have none just now.
+        return upstream if drains and upstream.since > since else None
 
     def is_full(self, upstream: Upstream) -> bool:
         """Whether an upstream is at its connection limit."""

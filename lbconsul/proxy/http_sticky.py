@@ -75,11 +75,14 @@ class Sticky:
     def pick(
         self, failover: Failover, values: Sequence[bytes], now: float
     ) -> Upstream | None:
-        """As `Failover.pick`, the upstream of the client's cookie; None without one."""
-        instances, since = self._tokens.instances, now - self._drain_timeout
+        """As `Failover.pick`, the upstream of the client's cookie.
+
+        None without one, or if it is of a former key and to be replaced.
+        """
+        index, since = self._tokens, now - self._drain_timeout
         for each in values:
-            identity = instances.get(each)
-            if identity is not None:
+            identity = index.instances.get(each)
+            if identity is not None and index.tokens[identity][0] == each:
                 picked = failover.pick_kept(identity, since)
                 if picked is not None:
                     self._stats.stuck += 1

@@ -757,6 +757,7 @@ class TestKept:
         stage = Stage()
         stage.answer("a", "b", "c")
         stage.registry.set_drained({an_identity("a"): 0})
+        stage.tick()  # it has no connection
         assert self._kept(stage, "a", stage.now - 300)
         assert not self._kept(stage, "a", stage.now)
         stage.turn(["b"], "maintenance")

@@ -92,7 +92,7 @@ def test_all_gateways_agree(
     key.chmod(0o600)
     ports = free_ports(4)
     for workers, sticky, hashed in (("1", *ports[:2]), ("2", *ports[2:])):
-        gateway(
+        last = gateway(
             *("--workers", workers, "--cookie-key-file", str(key)),
             *("--map", f"{sticky}:{stage.service},mode=http,sticky=cookie"),
             *(
@@ -103,6 +103,22 @@ def test_all_gateways_agree(
     for port, other in ((ports[0], ports[2]), (ports[2], ports[0])):
         mine, token = ask(port)
         assert ask_again(other, token) == {(mine, "")}
+
+    former = key.read_text()
+    key.write_text("fedcba9876543210" * 4 + f"\n{former}")
+    last.reload()
+    last.wait_for("reloaded: ")
+    seen: set[tuple[str, str]] = set()
+
+    def is_replaced() -> bool:
+        seen.clear()
+        seen.update(ask_again(ports[2], token, 1))
+        return seen != {(mine, "")}
+
+    eventually(is_replaced, "a cookie of the former key is replaced")
+    [(again, renewed)] = seen
+    assert again == mine
+    assert ask_again(ports[2], renewed) == {(mine, "")}
 
     def served(port: int) -> list[str]:
         tenants = [{"X-Tenant": f"tenant-{number}"} for number in range(24)]
