@@ -8,6 +8,8 @@ import os
 import signal
 import sys
 from collections.abc import Generator, Iterator
+from contextlib import suppress
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -71,6 +73,23 @@ def without_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     ours = [each for each in os.environ if each.startswith(PREFIX)]
     for variable in (*ENVIRONMENT, "CONSUL_HTTP_ADDR", "CONSUL_HTTP_SSL", *ours):
         monkeypatch.delenv(variable, raising=False)
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    """Import a part of the tests first, where others collect beside this process.
+
+    pytest rewrites each test that it imports, and keeps that: without the parts all
+    processes would rewrite all tests of a new checkout, at the same time.
+    """
+    worker = getattr(session.config, "workerinput", None)
+    if worker is None:
+        return
+    root, first = session.config.rootpath, int(worker["workerid"].removeprefix("gw"))
+    paths = sorted(root.glob("tests/**/test_*.py"))
+    for path in paths[first :: worker["workercount"]]:
+        # The collection tells what is wrong, or skipped.
+        with suppress(Exception, pytest.skip.Exception):
+            import_module(".".join(path.relative_to(root).with_suffix("").parts))
 
 
 @pytest.hookimpl(tryfirst=True)
