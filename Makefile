@@ -28,9 +28,11 @@ PURE = lbconsul/balance/*,lbconsul/stats/*,lbconsul/config/*,lbconsul/checks/han
 TOP = lbconsul/top/columns.py,lbconsul/top/detail_page.py,lbconsul/top/details.py,lbconsul/top/mapping_details.py,lbconsul/top/figures.py,lbconsul/top/keys.py,lbconsul/top/lines.py,lbconsul/top/link.py,lbconsul/top/orders.py,lbconsul/top/problems.py,lbconsul/top/rows.py,lbconsul/top/summary.py,lbconsul/top/view.py
 WORKERS = lbconsul/workers/restart_backoff.py,lbconsul/workers/versioned_catalog.py,lbconsul/workers/messages.py,lbconsul/workers/catalog_sender.py,lbconsul/workers/stderr.py,lbconsul/workers/catalog_replica.py,lbconsul/workers/slots.py,lbconsul/workers/shared_counter.py
 
-# How many tests run at the same time: much of what they do is to wait.
-JOBS ?= $(shell echo $$(( ($$(nproc) * 3 + 1) / 2 )))
-BESIDE = -n $(JOBS) --dist loadgroup --no-loadscope-reorder
+# How many tests run at the same time: those that start programs mostly wait, all
+# others do not, and each process of tests has to collect them.
+JOBS ?= $(shell echo $$(( $$(nproc) * 5 / 2 )))
+UNIT_JOBS ?= $(shell nproc)
+BESIDE = --dist loadgroup --no-loadscope-reorder
 
 # Even where that is set: tests start the same programs a thousand times, and pytest
 # rewrites each test, in each of its processes.
@@ -45,14 +47,14 @@ demo: $(VENV)/.run
 test: $(VENV)/.test consul sslyze
 	$(BIN)/python -m coverage erase
 	rm -rf .cache/failed-tests
-	$(BIN)/python -m coverage run -m pytest $(BESIDE)
+	$(BIN)/python -m coverage run -m pytest -n $(JOBS) $(BESIDE)
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report --include='$(PURE)' --fail-under=100
 	$(BIN)/python -m coverage report --fail-under=95
 
 # No process, no browser, no Consul.
 test-unit: $(VENV)/.test
-	$(BIN)/python -m pytest -m 'not process' $(BESIDE)
+	$(BIN)/python -m pytest -m 'not process' -n $(UNIT_JOBS) $(BESIDE)
 
 OLDEST = sed -n '/^dependencies/,/^]/s/^ *"\([a-z._-]*\) >=\([0-9.]*\).*/\1==\2/p'
 
