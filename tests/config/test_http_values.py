@@ -89,3 +89,12 @@ def test_no_log_fields(text: str, why: str) -> None:
     """What is no field, or holds secrets, is refused in one line."""
     with pytest.raises(ValueError, match=f"^{why}"):
         http_values.log_fields(text)
+
+
+def test_realms() -> None:
+    """What users are told stands in quotes in a field of ASCII."""
+    assert http_values.realm("Staff only, please!") == "Staff only, please!"
+    assert http_values.password_file("off") == ""
+    for wrong in ("", 'a"b', "a\\b", "Bür", "a\nb", "a" * 101):
+        with pytest.raises(ValueError, match="must be 1 to 100 characters of ASCII"):
+            http_values.realm(wrong)
