@@ -48,6 +48,7 @@ from lbconsul.gateway.registrations import Registrations
 from lbconsul.gateway.reload import Reloader
 from lbconsul.gateway.screening import Screening
 from lbconsul.gateway.tag_listeners import TagListeners
+from lbconsul.gateway.tag_mapping import TagMapping
 from lbconsul.gateway.tag_routes import TagRoutes
 from lbconsul.gateway.tag_status import tag_routes_source
 from lbconsul.gateway.tls_files import check_files
@@ -287,6 +288,10 @@ class Gateway(MultiService):
     def watch_states(self) -> Iterable[WatchStatus]:
         """The queries to Consul, and how each goes."""
         return self._watches.states()
+
+    def tag_mapping(self, mapping: Mapping) -> TagMapping | None:
+        """The tags that are the routes of a mapping; None if they are no tags."""
+        return self.tag_routes.of(mapping)
 
     @property
     def tag_routes_source(self) -> TagRoutesSource:

@@ -211,6 +211,7 @@ TESTED_ELSEWHERE = {
     "lbconsul.dev.schemas": f"{CONTRACT}/test_queries.py",
     "lbconsul.gateway.certificate_keys": "tests/gateway/test_certificates.py",
     "lbconsul.gateway.certificate_sources": "tests/gateway/test_certificates.py",
+    "lbconsul.gateway.why_tags": "tests/gateway/test_why.py",
     "lbconsul.gateway.interfaces": "tests/gateway/test_data_plane.py",
     "lbconsul.gateway.served_certificates": "tests/gateway/test_certificates.py",
     "lbconsul.http.errors": "tests/http/test_request.py",

@@ -84,7 +84,8 @@ _NEEDS = (
             "upstream-key",
         ),
         "upstream-tls=on",
-        lambda mapping: mapping.upstream_tls.is_on,
+        # A tag may say proto=https.
+        lambda mapping: mapping.upstream_tls.is_on or mapping.tags.is_on,
     ),
     _Need(
         tuple(each.name for each in REGISTER_OPTIONS if each.name != "register"),

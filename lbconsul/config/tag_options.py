@@ -4,6 +4,7 @@ import re
 
 from lbconsul.config import values
 from lbconsul.config.option import Option
+from lbconsul.config.tag_routing import MATCHERS
 
 _PORTS = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
 
@@ -48,6 +49,14 @@ TAG_OPTIONS = (
         "of a mapping of @tags: what the tags of services begin with that are routes"
         " [urlprefix-]",
         field="tags.prefix",
+    ),
+    Option(
+        "tag-matcher",
+        values.one_of(MATCHERS),
+        "of a mapping of @tags: what the path of a tag is to that of a request: its"
+        " beginning (prefix), the same whatever the case (iprefix), or a pattern of all"
+        " of it (glob) [prefix]",
+        field="tags.matcher",
     ),
     Option(
         "tcp-listeners",

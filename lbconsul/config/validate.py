@@ -48,7 +48,7 @@ def validated(each: RawMapping, mapping: Mapping) -> Mapping:
         limits = evolve(mapping.limits, connections_per_client=0, rates=rates)
         mapping = evolve(mapping, allow=(), deny=(), limits=limits)
     _refuse_to_serve_nobody(each, mapping)
-    if not mapping.service:  # when-empty is for its routes
+    if not mapping.service and not mapping.tags.is_on:  # when-empty is for its routes
         return evolve(mapping, when_empty=WhenEmpty())
     empty = mapping.when_empty
     is_itself = empty.fallback == mapping.service and not empty.is_address

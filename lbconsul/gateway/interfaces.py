@@ -33,6 +33,7 @@ from lbconsul.steps import Steps
 if TYPE_CHECKING:
     from lbconsul.checks.checker import Checker, Target
     from lbconsul.gateway.served_certificates import ServedCertificates
+    from lbconsul.gateway.tag_mapping import TagMapping
     from lbconsul.http.htpasswd import Passwords
     from lbconsul.tls.material import Material
     from lbconsul.tls.server import TLSServer
@@ -325,6 +326,9 @@ class Gateway(Protocol):
     @property
     def registrations(self) -> GatewayRegistrations:
         """The gateway in Consul."""
+
+    def tag_mapping(self, mapping: Mapping) -> "TagMapping | None":
+        """The tags that are the routes of a mapping; None if they are no tags."""
 
     @property
     def tag_routes_source(self) -> TagRoutesSource:

@@ -47,7 +47,7 @@ class TagMapping:
 
     def __attrs_post_init__(self) -> None:
         tags = self.mapping.tags
-        rules = TagRules(tags.prefix, self.datacenter)
+        rules = TagRules(tags.prefix, self.datacenter, tags.matcher)
         self.table = TagTable(rules, tags.hold)
         self.base = evolve(self.mapping, tags=TagRouting())
         spec = failover_spec(evolve(self.base, service="-"))
@@ -91,6 +91,10 @@ class TagMapping:
         """The rows that are served."""
         for rows in self._rows.values():
             yield from rows.values()
+
+    def rows_at(self, key: RouteKey) -> list[Mapping]:
+        """The rows of a route, in the order of its groups."""
+        return list(self._rows[key].values())
 
     def queries(self, service: str) -> list[ServiceQuery]:
         """What is asked for the instances of a service."""

@@ -29,6 +29,8 @@ from lbconsul.config.server_names import ServerNames
 from lbconsul.errors import CannotExplain
 from lbconsul.gateway.asked_request import AskedRequest
 from lbconsul.gateway.interfaces import Gateway
+from lbconsul.gateway.tag_mapping import TagMapping
+from lbconsul.gateway.why_tags import considered
 from lbconsul.http.errors import Refused
 from lbconsul.http.path import normalized_path
 from lbconsul.http.redirecting import Redirecting
@@ -110,12 +112,12 @@ class _Explainer:
         return self._of_request() if of_http else self._of_connection()
 
     def _told(self, **fields: Any) -> MappingExplanation:
-        mapping = self._mapping
+        mapping, more = self._mapping, fields.pop("more_notes", ())
         return MappingExplanation(
             mapping=str(mapping),
             listen=str(mapping.listen),
             mode=mapping.mode,
-            notes=tuple(self._notes(fields.get("winner"))),
+            notes=(*self._notes(fields.get("winner")), *more),
             **fields,
         )
 
@@ -138,6 +140,9 @@ class _Explainer:
             path = normalized_path(head.path)
         except Refused as refused:
             return self._told(status=refused.status, reason=str(refused))
+        tags = self._gateway.tag_mapping(mapping)
+        if tags is not None:
+            return self._of_tags(tags, head, path)
         host = head.fields.host
         by_host = _routes_by_host(mapping)
         names = ServerNames(by_host).matching(None if host is None else host.name)
@@ -154,6 +159,30 @@ class _Explainer:
             candidates.append(_candidate(mapping.rows[0], ""))
             row = row or mapping.rows[0]
         fields = self._choice(candidates, len(mapping.routes) - len(routes), row)
+        return self._answered(fields, row, head, path)
+
+    def _of_tags(
+        self, tags: TagMapping, head: RequestHead, path: bytes
+    ) -> MappingExplanation:
+        """What becomes of a request where tags are the routes."""
+        found = considered(tags, head, path, self._request.scheme)
+        candidates = [_candidate(row, mismatch) for row, mismatch in found.rows]
+        fields = self._choice(candidates, found.others, found.winner)
+        fields["more_notes"] = found.notes
+        if found.winner is None and not tags.is_complete:
+            reason = "not all services are known yet"
+            fields |= {"path": path.decode("ascii"), "status": 503, "reason": reason}
+            return self._told(**fields)
+        return self._answered(fields, found.winner, head, path)
+
+    def _answered(
+        self,
+        fields: dict[str, Any],
+        row: Mapping | None,
+        head: RequestHead,
+        path: bytes,
+    ) -> MappingExplanation:
+        """The explanation with these fields, and what the row does."""
         fields["path"] = path.decode("ascii")
         if row is None:
             fields |= {"status": 404, "reason": "no route takes it"}

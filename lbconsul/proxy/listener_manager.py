@@ -266,7 +266,8 @@ class ListenerManager(Service):
         """Make the routes of a mapping that has them by tags."""
         from lbconsul.tags.router import TagRouter  # here: few mappings have tags
 
-        return LiveRoutes(TagRouter(is_tls=bool(mapping.tls.certificates)))
+        is_tls = bool(mapping.tls.certificates)
+        return LiveRoutes(TagRouter(is_tls=is_tls, matcher=mapping.tags.matcher))
 
     def on_ended(self, active: ActiveListener, proxy: MappingProxy) -> None:
         """Drop a proxy that is drained, after one of its connections ended."""

@@ -146,7 +146,7 @@ def test_defaults_are_told_at_all() -> None:
         "basic-auth", "basic-auth-realm", "compress", "compress-min-size",
         "compress-level", "register-ttl", "register-remove-after", "max-requests",
         "shed-lag", "split-sticky", "tag-prefix", "tcp-listeners", "kv-overrides",
-        "route-hold",
+        "route-hold", "tag-matcher",
         "check", "check-interval",
         "check-fast-interval", "check-timeout", "check-rise", "check-fall",
         "check-jitter", "check-init", "check-fail-open", "check-rate",

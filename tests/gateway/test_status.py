@@ -36,6 +36,7 @@ from lbconsul.gateway.history import HistoryRecorder
 from lbconsul.gateway.interfaces import Stage
 from lbconsul.gateway.operations import Operations
 from lbconsul.gateway.status import StatusCollector
+from lbconsul.gateway.tag_mapping import TagMapping
 from lbconsul.net.sweeper import TimeSlicer
 from lbconsul.process.clock import WallClock
 from lbconsul.process.reactor_lag import EVERY, Lag
@@ -149,6 +150,12 @@ class FakeGateway:
 
     tag_routes_source = TagRoutesSource()
     registered_as: list[tuple[Mapping, str]] = Factory(list)
+
+    #: Of its only mapping.
+    tags: TagMapping | None = None
+
+    def tag_mapping(self, mapping: Mapping) -> TagMapping | None:
+        return self.tags
 
     def use(self, config: Config) -> None:
         self.config = config

@@ -7,6 +7,7 @@ import pytest
 from lbconsul.admin.why import MOST_CANDIDATES, MappingExplanation, Question
 from lbconsul.balance.outlier import Ejection
 from lbconsul.errors import CannotExplain
+from lbconsul.gateway.tag_mapping import TagMapping
 from tests.gateway.test_status import A, StatusStage
 from tests.support.instances import an_instance
 
@@ -255,3 +256,69 @@ class TestMappings:
         [note] = explained(stage, "http://example.com:443/").notes
         assert note == "the mapping serves TLS: to http:// it answers nothing"
         assert explained(stage, "https://example.com/").notes == ()
+
+
+class TestTags:
+    """Where the routes are tags of services."""
+
+    @pytest.fixture
+    def tagged(self) -> StatusStage:
+        """A mapping whose routes are tags."""
+        stage = StatusStage("80:@tags,mode=http")
+        [mapping] = stage.gateway.config.mappings
+        tags = stage.gateway.tags = TagMapping(mapping, lambda: 0.0)
+        for name, *routes in [
+            ("web", "example.com/", "example.com/old redirect=301,http://$host$path"),
+            ("api", "example.com/api strip=/api", "/beta", "example.com/bad weight=x"),
+            ("more", "example.com/ weight=0.25", "*.example.com/", "other.example/"),
+            ("db", ":3306 proto=tcp"),
+        ]:
+            told = [f"urlprefix-{each}" for each in routes]
+            tags.follow(tags.update(name, [an_instance(name, tags=told)], ()))
+        tags.complete()
+        return stage
+
+    def test_candidates(self, tagged: StatusStage) -> None:
+        """Each row of a route for the host is a candidate, in the order of fabio."""
+        told = explained(tagged, "http://example.com/api/x?y=1")
+        assert [(each.route, each.mismatch) for each in told.candidates] == [
+            (
+                "example.com/old web redirect=301,http://$host$path",
+                "the path does not begin with /old",
+            ),
+            ("example.com/bad", "the path does not begin with /bad"),
+            ("example.com/api api strip=/api", ""),
+            ("example.com/ more weight=0.25", ""),
+            ("example.com/ web", ""),
+            ("/beta api", "the path does not begin with /beta"),
+        ]
+        assert told.winner == told.candidates[2]
+        assert told.others == 2
+        assert told.sends == "GET /x?y=1 HTTP/1.1"
+
+    def test_shares(self, tagged: StatusStage) -> None:
+        """If several services share a route it is told how."""
+        told = explained(tagged, "http://example.com/x")
+        assert told.winner is not None
+        assert told.winner.service == "web"
+        [note] = told.notes
+        assert note == "its requests are shared: more weight=0.25 0.25, web 0.75"
+
+    def test_closed(self, tagged: StatusStage) -> None:
+        """A route whose tag is not valid is answered with 503."""
+        told = explained(tagged, "http://example.com/bad")
+        assert told.status == 503
+        assert told.notes == (
+            "the tag of this route is not valid: lbconsul routes tells why",
+        )
+
+    def test_loop(self, tagged: StatusStage) -> None:
+        """A redirect that leads to itself leaves the request to other hosts' routes."""
+        assert explained(tagged, "http://example.com/old").status == 404
+
+    def test_none(self, tagged: StatusStage) -> None:
+        """What no route takes is 404, once all are known."""
+        assert explained(tagged, "http://nothing.example/").status == 404
+        assert tagged.gateway.tags is not None
+        tagged.gateway.tags.is_complete = False
+        assert explained(tagged, "http://nothing.example/").status == 503
