@@ -66,6 +66,16 @@ CASES = _cases()
 #: Between the fields of a question; values may have semicolons, too.
 _FIELDS = re.compile(r"; (?=[<>=!]|only|all|from|proxy|cert|TLS|held|after|page)")
 
+#: The tags of services that have routes.
+TAGS = {
+    "tagged": (
+        "urlprefix-tags.example/x strip=/x",
+        "urlprefix-a.example/t",
+        "urlprefix-glob.example/*/y",
+        "p-tags.example/",
+    )
+}
+
 #: Options of the gateway itself.
 OPTIONS = [each for each in MIGRATIONS if not re.match("--map|docker", each)]
 
@@ -247,7 +257,7 @@ def stage(
         "10.0.0.0/8": f"{INSIDE}/32",
         "dc=dc2": "dc=dc1",
     }
-    told, services = list[str](), {"webserver", "graphite"}
+    told, services = list[str](), {"webserver", "graphite", *TAGS}
     ports = dict(zip(CASES, free_ports(len(CASES)), strict=True))
     for text, port in ports.items():
         own = _own_names(text)
@@ -260,6 +270,7 @@ def stage(
     with ExitStack() as stack:
         agent = stack.enter_context(ConsulAgent(consul_binary))
         agent.api("PUT", "/v1/kv/lbconsul/certs/a", pem.encode())
+        agent.api("PUT", "/v1/kv/fabio/config", b"route del tagged tags.example/x")
         registrar = Registrar(agent)
         for service in services:
             if service != "-" and not service.endswith("-gone"):
@@ -289,7 +300,7 @@ def _register(
         registrar.add(
             service,
             server,
-            Tags=["v2"] if is_first else [],
+            Tags=[*(["v2"] if is_first else []), *TAGS.get(service, ())],
             Meta={"zone": "a" if is_first else "b"},
             Check={**TOLD, "Status": "passing" if is_first else "warning"},
         )
