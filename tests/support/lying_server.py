@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import urlsplit
 
 #: What ``/health`` does beside answering with a status.
 HANGS, ENDLESS, GARBAGE = "hangs", "endless", "garbage"
@@ -78,7 +79,8 @@ def _handler(server: LyingServer) -> type[BaseHTTPRequestHandler]:
             elif server.is_dead:
                 self.close_connection = True
             else:
-                body = f"{server.name} {self.path}\n".encode()
+                said = urlsplit(self.path).query
+                body = f"{server.name} {said}\n".encode()
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
