@@ -91,8 +91,8 @@ class TestPolicy:
             Extensions(Clock()).load(_mapping("fastest"))
         assert str(raised.value) == (
             "80:web: policy=fastest: no installed package has an entry point of this"
-            " name in the group lbconsul.policies; built in are leastconn, p2c, random,"
-            " roundrobin"
+            " name in the group lbconsul.policies; built in are hash, leastconn, p2c,"
+            " random, roundrobin"
         )
 
     def test_gone(self) -> None:
