@@ -61,6 +61,7 @@ if TYPE_CHECKING:
         UpstreamTLS,
         WhenEmpty,
     )
+    from lbconsul.config.rate_limit import rate_limit
     from lbconsul.errors import (
         CannotListen,
         CannotOrder,
@@ -117,6 +118,7 @@ __all__ = [
     "UpstreamView",
     "WhenEmpty",
     "configure",
+    "rate_limit",
     "use_monotonic_clock",
 ]
 
@@ -146,6 +148,7 @@ _HOMES = {
     "UnixListen": "config.listen",
     "UpstreamView": "balance.upstream_view",
     "configure": "config.build",
+    "rate_limit": "config.rate_limit",
     "use_monotonic_clock": "process.clock",
 }
 

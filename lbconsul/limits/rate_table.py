@@ -28,6 +28,10 @@ SIZE = _HEAD + CELLS * CELL
 #: Seconds that a client may come too early, since clocks are not exact.
 _EARLY = 1e-6
 
+#: No client waits for longer than its interval and these seconds, unless the clock was
+#: set back: an embedder's may be.
+_SET_BACK = 60.0
+
 
 class RateTable:
     """Cells for the clients of all limits, in zeroed memory of `SIZE` bytes or less."""
@@ -105,6 +109,9 @@ class Bucket:
         full_at = times[at]
         while True:
             wait = full_at - self._tolerance - now
+            if wait > self._interval + _SET_BACK:
+                full_at = times[at] = now
+                continue
             if wait > 0:
                 return wait
             then = (full_at if full_at > now else now) + self._interval

@@ -75,6 +75,14 @@ def test_the_wait_is_true(
             return
 
 
+def test_a_clock_that_is_set_back() -> None:
+    """No client waits for as long as the clock was set back."""
+    bucket = Bucket(table_of(), b"client", 10.0, 1)
+    assert not bucket.take(5000.0)
+    assert not bucket.take(1000.0)
+    assert bucket.take(1000.0)
+
+
 def test_a_refusal_costs_nothing() -> None:
     """A client that goes on in spite of refusals gets as much as one that waits."""
     bucket = Bucket(table_of(), b"client", 0.1, 1)
