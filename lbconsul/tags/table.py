@@ -171,17 +171,31 @@ class TagTable:
         change = Changing()
         for number in range(len(self._commands.commands)):
             self._problems.note(("command", number), (), change)
-        added = {each.key for each in self._commands.commands if each.verb is Verb.ADD}
+        concerned = self._concerned({*self._commands.commands, *commands})
         self._commands, self._weighed = CommandIndex(commands), {}
-        added |= {each.key for each in commands if each.verb is Verb.ADD}
         self._problems.note(("commands",), problems, change)
         for number, each in enumerate(commands):
             if each.verb is Verb.WEIGHT:
                 self._problems.note(("command", number), (idle(each),), change)
-        for key in sorted(added | self._at.keys() | self._held.keys()):
+        for key in sorted(concerned):
             self._rebuild(key, change)
             yield True
         return self._problems.finished(change)
+
+    def _concerned(self, commands: Iterable[Command]) -> set[RouteKey]:
+        """The routes that commands are about: to build all of them takes long."""
+        found = set[RouteKey]()
+        for each in commands:
+            if each.path is not None:
+                key = RouteKey(each.host, each.path, False, each.port)
+                found |= {key, key._replace(is_bounded=True)}
+            elif each.service:
+                known = self._services.get(each.service)
+                found |= set() if known is None else known.targets.keys()
+                found |= {key for key, by in self._held.items() if each.service in by}
+            else:
+                found |= self._at.keys() | self._held.keys()
+        return found
 
     def _rebuild(self, key: RouteKey, change: Changing) -> None:
         """Build a route of what there is now."""
