@@ -42,7 +42,7 @@ class Failover:
     #: The indexes of the pools that have been usable before.
     _proven: set[int] = Factory(set)
     #: The pool if there is only one: then no other can come into use.
-    _only: Pool | None = field(init=False)
+    only: Pool | None = field(init=False)
     #: Reads the counts of other processes; None if no other process counts.
     _sync: Callable[[], None] | None = field(init=False)
 
@@ -50,7 +50,7 @@ class Failover:
         fallback = () if self._fallback is None else (self._fallback,)
         self.all = self.pools + fallback
         self._well_since = [None] * len(self.pools)
-        self._only = self.pools[0] if len(self.pools) == 1 else None
+        self.only = self.pools[0] if len(self.pools) == 1 else None
         self._sync = self._counter.sync if self._counter.is_shared else None
 
     @property
@@ -67,8 +67,8 @@ class Failover:
     @property
     def takes_share(self) -> bool:
         """Whether any pool but the fallback has something for connections."""
-        if self._only is not None:
-            return self._only.takes_share
+        if self.only is not None:
+            return self.only.takes_share
         return any(pool.takes_share for pool in self.pools)
 
     def has_other_than(self, pool: Pool) -> bool:
@@ -91,7 +91,7 @@ class Failover:
         :raises NoUpstream: no upstream serves, or all that do are in `avoiding`.
         """
         # An ordinary connection: no probe, other tier or other pool has its turn.
-        pool = self._only
+        pool = self.only
         if pool is not None and pool.choose is not None and not avoiding:
             if self._sync is not None:
                 self._sync()
@@ -119,7 +119,7 @@ class Failover:
         None if `lease` has more to consider, or there is none.  The use ends with
         ``Load.add(-1)``, or becomes the lease that `lease_of` makes of it.
         """
-        pool = self._only
+        pool = self.only
         if pool is None or pool.choose is None:
             return None
         if self._sync is not None:
@@ -141,7 +141,7 @@ class Failover:
 
         `since` is that of `Pool.keeps`.
         """
-        pool = self._only
+        pool = self.only
         if pool is None:
             return None
         if self._sync is not None:
@@ -176,8 +176,8 @@ class Failover:
 
     def lease_of(self, picked: Upstream) -> Lease:
         """The lease of a use that `pick` counted."""
-        assert self._only is not None
-        return Lease.counted(picked, self._only)
+        assert self.only is not None
+        return Lease.counted(picked, self.only)
 
     def _lease_by_rank(
         self, avoiding: Collection[Upstream], attempts: int, key: HashKey | None

@@ -43,8 +43,10 @@ class Credits(Protocol):
     def totals(self) -> list[int]:
         """The credit of each part, over all processes."""
 
-    def add(self, number: int, credit: int) -> None:
-        """Add to the credit of the part with this number."""
+    def charge(self, shares: Sequence[tuple[int, int]], chosen: int) -> None:
+        """Add its share to the credit of each part of these, by number and share, and
+        take a `WHOLE` from that of the chosen one.
+        """
 
 
 @define(eq=False)
@@ -61,8 +63,11 @@ class LocalCredits:
     def totals(self) -> list[int]:
         return self._credits
 
-    def add(self, number: int, credit: int) -> None:
-        self._credits[number] += credit
+    def charge(self, shares: Sequence[tuple[int, int]], chosen: int) -> None:
+        credits = self._credits
+        for number, share in shares:
+            credits[number] += share
+        credits[chosen] -= WHOLE
 
 
 @define(eq=False)
@@ -112,8 +117,7 @@ class Split(Generic[T]):
         if len(shares) < 2:  # no credit changes
             return self.parts[shares[0][0]] if shares else None
         number = self._next(shares)
-        for each, share in shares:
-            self._credits.add(each, share - WHOLE if each == number else share)
+        self._credits.charge(shares, number)
         return self.parts[number]
 
     def at(self, point: float, otherwise: float) -> T | None:

@@ -49,7 +49,9 @@ class SplitPlans(Generic[Plan]):
         """The plan of the next request: of its client's part, or whose turn it is."""
         if self._split.cookies is not None:
             return self._by_cookie(self._split.cookies)
-        return self._plan(self._split.of_request(self._whole.client))
+        part = self._split.of_request(self._whole.client)
+        plan = self._plans.get(part)
+        return self._plan(part) if plan is None else plan
 
     def _by_cookie(self, cookies: PartCookies) -> Plan:
         whole, parts = self._whole, self._split.parts

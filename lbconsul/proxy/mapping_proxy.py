@@ -320,6 +320,9 @@ class MappingProxy:
     @property
     def is_usable(self) -> bool:
         """Whether it gets its share of a split."""
+        pool = self._failover.only
+        if pool is not None and pool.choose is not None:
+            return pool.is_usable  # nothing is to be probed
         return self._failover.takes_share
 
     def route_by(

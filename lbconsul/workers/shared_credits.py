@@ -1,10 +1,11 @@
 """The credits of a split whose parts are chosen by several processes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import count
 
 from attrs import Factory, define
 
+from lbconsul.balance.split import WHOLE
 from lbconsul.config.listen import Listen
 from lbconsul.workers.shared_table import CREDITS, Table
 
@@ -34,10 +35,19 @@ class SharedCredits:
             found.append(total - _RANGE if total >= _HALF else total)
         return found
 
-    def add(self, number: int, credit: int) -> None:
+    def charge(self, shares: Sequence[tuple[int, int]], chosen: int) -> None:
+        credits, rows, row = self._table.credits, self._table.rows, self._row
+        for number, share in shares:
+            cell = self._slots[number] * rows + row
+            credit = share - WHOLE if number == chosen else share
+            credits[cell] = (credits[cell] + credit) & _MASK
+
+    def clear(self) -> None:
+        """Have no credit be left in any slot."""
         credits = self._table.credits
-        cell = self._slots[number] * self._table.rows + self._row
-        credits[cell] = (credits[cell] + credit) & _MASK
+        for slot, total in zip(self._slots, self.totals(), strict=True):
+            cell = slot * self._table.rows + self._row
+            credits[cell] = (credits[cell] - total) & _MASK
 
 
 @define(eq=False)
@@ -66,8 +76,7 @@ class CreditSlots:
                 slot = next(self._next) % self._size
                 while slot in taken:
                     slot = next(self._next) % self._size
-                credits = SharedCredits(self._table, 0, [slot])
-                credits.add(0, -credits.totals()[0])
+                SharedCredits(self._table, 0, [slot]).clear()
                 taken.add(slot)
                 kept[each] = slot
         self._slots = kept

@@ -290,6 +290,8 @@ class TestUnreachable:
         assert stage.chosen() == {"x", "y"}
         assert failover.current is failover.pools[DC2]
         assert not failover.pools[DC1].is_usable
+        # The second one is what a part of a split has, too.
+        assert failover.takes_share
 
     def test_comes_back(self) -> None:
         """

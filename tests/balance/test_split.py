@@ -144,3 +144,28 @@ def test_several_choose_together(weights: list[int], turns: list[int]) -> None:
     assert all(abs(credit) < WHOLE for credit in credits.totals())
     alone = chosen(a_split(*weights), len(turns))
     assert [each and int(each.name) for each in together] == alone
+
+
+class TestByPoint:
+    """The choice by a point, as clients have by their addresses."""
+
+    def test_shares(self) -> None:
+        """Each part has its share of the points, in the order of the parts."""
+        split = a_split(90, 0, 10)
+        found = [split.at(each / 100, 0.0) for each in range(101)]
+        assert [each and each.name for each in found] == ["0"] * 90 + ["2"] * 11
+
+    def test_unusable(self) -> None:
+        """The points of a part that is not usable are shared by the others."""
+        split = a_split(50, 25, 25)
+        split.parts[0].is_usable = False
+        others = [split.at(0.1, otherwise) for otherwise in (0.0, 0.4, 0.6)]
+        assert [each and each.name for each in others] == ["1", "1", "2"]
+        assert split.at(0.6, 0.9) is split.parts[1]
+        for each in split.parts:
+            each.is_usable = False
+        assert split.at(0.1, 0.1) is None
+
+    def test_without_parts(self) -> None:
+        """Where no part has a weight, no point has a part."""
+        assert a_split(0, 0).at(0.5, 0.5) is None

@@ -15,7 +15,7 @@ from tests.support.admin_side import AdminSide
 from tests.support.load import Visitor
 from tests.support.ports import free_ports
 from tests.support.waiting import PATIENCE, eventually
-from tests.support.workers import all_serve
+from tests.support.workers import all_serve, kill, pids
 
 pytestmark = pytest.mark.consul
 
@@ -135,3 +135,20 @@ def _get(port: int, fields: dict[str, str]) -> tuple[Message, str]:
     request = Request(f"http://127.0.0.1:{port}/", headers=fields)
     with urlopen(request, timeout=PATIENCE) as response:
         return response.headers, response.read().decode()
+
+
+def test_a_worker_dies(stage: Stage) -> None:
+    """What a worker chose still counts when it is dead: the share stays exact."""
+    [port] = free_ports(1)
+    anna, bert = stage.servers[:2]
+    stage.add(anna)
+    stage.add(bert, Tags=["canary"])
+    started = stage.gateway(
+        "--workers", "2", f"{port}:{stage.service},split=10%:tag=canary"
+    )
+    workers = all_serve(started, 2)
+    names = visits(port, 25)
+    kill(workers[1])
+    eventually(lambda: pids(started)[1] != workers[1], "there is another one")
+    names += visits(port, 175)
+    assert abs(names[bert.name] - 20) <= 1

@@ -6,9 +6,12 @@ from types import FrameType
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 import lbconsul
 from lbconsul.config.affinity import Affinity
+from lbconsul.config.build import configure
+from lbconsul.config.listen import TCPListen
 from lbconsul.config.model import TLS, Limits, ProxyProtocol
 from lbconsul.config.rate_limit import rate_limit
 from lbconsul.net.poller import EpollPoller
@@ -176,3 +179,22 @@ def test_calls_of_a_message_over_tls() -> None:
             finally:
                 sys.setprofile(None)
             assert 0 < counted <= MOST_OF_A_MESSAGE
+
+
+#: The calls of a kept request, and of a connection, where two parts share them evenly.
+MOST_WITH_A_SPLIT = {"http": 36, "tcp": 45}
+
+
+@pytest.mark.parametrize("mode", MOST_WITH_A_SPLIT)
+def test_calls_with_a_split(mode: str) -> None:
+    """The choice of a part costs some calls, with or without HTTP."""
+    text = f"80:web,mode={mode},split=50%:tag=canary"
+    [mapping] = configure([], [text]).mappings
+    listen = TCPListen("127.0.0.1", 0)
+    parts = tuple(evolve(e, selection=None, listen=listen) for e in mapping.parts)
+    options: dict[str, Any] = {"mode": mode, "part": mapping.part, "parts": parts}
+    if mode == "http":
+        calls = calls_per_request(logs=False, requests=64, **options)
+    else:
+        calls = calls_per_connection(logs=False, connections=64, **options)
+    assert calls <= MOST_WITH_A_SPLIT[mode]

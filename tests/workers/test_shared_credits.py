@@ -99,7 +99,8 @@ def test_slots(tables: list[Table]) -> None:
     nothing is left in it.
     """
     slots, credits = CreditSlots(tables[0], 4), SharedCredits(tables[2], 2, [1])
-    credits.add(0, -credits.totals()[0] - 7)
+    credits.charge([(0, 7)], 1)
+    assert credits.totals() != [0]
     first = [(WEB, ""), (WEB, "a"), (API, "a")]
     slots.keep(first)
     assert found(slots, *first) == [0, 1, 2]
