@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from attrs import Factory, define, field
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -40,9 +40,10 @@ AT_ONCE, RATE, BURST = 16, 200.0, 400.0
 #: How many services a second are asked in turn, after what no list shows.
 SLOWLY = 20.0
 
-#: The least pause between two readings of all checks, in seconds, and how many times as
-#: long as a reading it is: a cluster that changes all the time costs a tenth of a core.
-PAUSE, TIMES = 1.0, 10.0
+#: The least and the longest pause between two readings of all checks, in seconds, and
+#: how many times as long as a reading it is: a cluster that changes all the time costs
+#: a tenth of a core, and where Consul is slow news are not held up for long.
+PAUSE, LONGEST_PAUSE, TIMES = 1.0, 5.0, 10.0
 
 
 class Check(NamedTuple):
@@ -185,7 +186,8 @@ class Fleet(MultiService):
         self._owes_reading = True
         if self._read is None and self.running:
             self._read = Deferred.fromCoroutine(self._read_all())
-            self._read.addErrback(lambda _: None)
+            self._read.addErrback(lambda why: why.trap(CancelledError))
+            self._read.addCallback(self._has_read)
 
     def stopService(self) -> Any:
         if self._read is not None:
@@ -212,6 +214,9 @@ class Fleet(MultiService):
             else:
                 yield from self._on_node(each.node)
 
+    def _has_read(self, _: object) -> None:
+        self._read = None
+
     async def _read_all(self) -> None:
         while self._owes_reading and self.running:
             self._owes_reading = False
@@ -232,8 +237,7 @@ class Fleet(MultiService):
             else:
                 self._compare(found)
             pause = TIMES * (self._clock.seconds() - began)
-            await deferLater(self._clock, max(PAUSE, pause))
-        self._read = None
+            await deferLater(self._clock, min(max(PAUSE, pause), LONGEST_PAUSE))
 
     async def _checks(self) -> Checks:
         reply = await self._client.ask_list(f"{_STATES}any", self.datacenter, 0, 0)

@@ -28,11 +28,14 @@ from lbconsul.gateway.tag_listeners import TagListeners
 from lbconsul.gateway.tag_mapping import TagMapping
 from lbconsul.gateway.watches import Watches, queries_of
 from lbconsul.net.periodic import repeat
-from lbconsul.tags.model import TableChange
+from lbconsul.tags.model import Problem, TableChange
 
 #: With so many blocking queries, further services are followed without: an agent takes
 #: 200 connections from one client, and other gateways may run on its host.
 MOST_BLOCKING = 100
+
+#: So many problems are told of one by one at a time.
+MOST_TOLD = 20
 
 #: How long changes are worked on in one turn of the reactor, in seconds.
 _SLICE = 0.005
@@ -84,6 +87,9 @@ class TagRoutes(MultiService):
     _own_datacenter: str = ""
     #: The names as which mappings were to be registered last.
     _registered: list[tuple[Mapping, str]] = Factory(list)
+    #: The problems that were told of, and whether there may be others now.
+    _told: dict[Listen | None, dict[Problem, None]] = Factory(dict)
+    _has_problems: bool = False
     #: When all lists were known first.
     _known_since: float | None = None
 
@@ -117,6 +123,7 @@ class TagRoutes(MultiService):
                 known = known.altered(mapping, self._datacenter(mapping))
             kept[listen] = known
         self._mappings = kept
+        self._told = {k: v for k, v in self._told.items() if k in kept}
         self._known_since = None
         self._watch_lists()
         self._watch_keys()
@@ -383,6 +390,7 @@ class TagRoutes(MultiService):
         if not self._dirty:
             self._complete()
             self._register()
+            self._tell_all()
 
     def _update(self, service: str) -> None:
         registry = self._data_plane.registry
@@ -413,10 +421,7 @@ class TagRoutes(MultiService):
             self._data_plane.amend(rows)
         if any(key.port for key in change.routes):
             self._listen()
-        for problem in change.new:
-            self._tell(mapping, EventKind.BAD_TAG, str(problem))
-        for problem in change.gone:
-            self._tell(mapping, EventKind.GOOD_TAG, str(problem))
+        self._has_problems = self._has_problems or bool(change.new or change.gone)
 
     def _listen(self) -> None:
         """Listen for the TCP routes that there are."""
@@ -431,13 +436,36 @@ class TagRoutes(MultiService):
             self._registered = names
             self._on_names()
 
-    def _tell(self, mapping: TagMapping, kind: EventKind, text: str) -> None:
-        name = str(mapping.mapping)
-        self._observer.on_event(RouteEvent(kind=kind, mapping=name, reason=text))
-        if kind is EventKind.BAD_TAG:
-            self._log.warn("{mapping}: {text}", mapping=name, text=text)
-        else:
-            self._log.info("{mapping}: no more: {text}", mapping=name, text=text)
+    def _tell_all(self) -> None:
+        """Tell of what is wrong, and no more, since that was told last."""
+        if not self._has_problems:
+            return
+        self._has_problems = False
+        for listen, each in self._mappings.items():
+            if not each.is_complete:  # much is odd while routes come one by one
+                self._has_problems = True
+                continue
+            now, before = dict.fromkeys(each.problems), self._told.get(listen, {})
+            self._told[listen] = now
+            new = [problem for problem in now if problem not in before]
+            gone = [problem for problem in before if problem not in now]
+            self._tell(each, EventKind.BAD_TAG, new)
+            self._tell(each, EventKind.GOOD_TAG, gone)
+
+    def _tell(self, of: TagMapping, kind: EventKind, problems: list[Problem]) -> None:
+        """Tell of problems: each of the first ones, and how many others there are."""
+        mapping, is_bad = str(of.mapping), kind is EventKind.BAD_TAG
+        texts = [str(each) for each in problems[:MOST_TOLD]]
+        if len(problems) > MOST_TOLD:
+            texts.append(
+                f"{len(problems) - MOST_TOLD} more: lbconsul routes shows them"
+            )
+        for text in texts:
+            self._observer.on_event(RouteEvent(kind=kind, mapping=mapping, reason=text))
+            if is_bad:
+                self._log.warn("{mapping}: {text}", mapping=mapping, text=text)
+            else:
+                self._log.info("{mapping}: no more: {text}", mapping=mapping, text=text)
 
     def _complete(self) -> None:
         """Once all is known, a request without a route gets 404."""
@@ -474,6 +502,7 @@ class TagRoutes(MultiService):
                 self._pass_on(mapping, change)
         self._forget()
         self._complete()
+        self._tell_all()
 
     def _forget(self) -> None:
         """Ask no more for services that are not listed, and have no instance."""

@@ -158,3 +158,16 @@ def test_what_is_not_answered() -> None:
     assert (was_complete, mapping.is_complete) == (False, True)
     stage.routes.replace([])
     assert not stage.routes.all()
+
+
+def test_many_problems() -> None:
+    """Of many wrong tags the first are told of, and how many more there are."""
+    stage = Stage()
+    stage.client.answer(a=["urlprefix-/a"])
+    stage.run()
+    bad = [instance(f"a{each}", f"urlprefix-/{each}x weight=x") for each in range(50)]
+    stage.instances("a", *bad)
+    assert len(stage.events) == 21
+    assert stage.events[-1].reason == "30 more: lbconsul routes shows them"
+    stage.instances("a")
+    assert len(stage.events) == 42
