@@ -120,3 +120,13 @@ def test_what_anybody_may_have_registered() -> None:
     why = why_empty([an_instance(tags=["a\nb", "x" * 5000])], InstanceFilter(tag="v2"))
     assert "a?b" in why
     assert len(why) < 200
+
+
+def test_own_check_fails() -> None:
+    """What Consul lets serve, and the gateway's own check does not, is named so."""
+    why = why_empty(
+        [an_instance("a"), an_instance("b", status="critical")],
+        InstanceFilter(),
+        failing={an_identity("a")},
+    )
+    assert why.endswith("none usable: 1 failing the own check and 1 critical")

@@ -1,5 +1,6 @@
 """One check of one instance, on real sockets."""
 
+import errno
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -7,12 +8,14 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.python.failure import Failure
 
 from lbconsul.balance.instance import Instance
 from lbconsul.checks.attempt import CheckAttempt, Means, State
 from lbconsul.config.check import Probe
 from lbconsul.config.model import Mapping, UpstreamTLS
+from lbconsul.net.connect import connect
 from lbconsul.net.poller import open_poller
 from lbconsul.net.proxy_protocol import build_v1, build_v2
 from lbconsul.proxy.upstream_tls import UpstreamConnector
@@ -177,6 +180,45 @@ def test_no_answer_to_a_connect() -> None:
             means = Means(CONNECT, b"", None)
             found = run(lambda reactor: check(reactor, at(port), means, most=0.2))
             assert found == (False, "no connection in 1 s")
+
+
+def test_connect_that_takes_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The poller tells when an instance elsewhere has accepted, or has not."""
+
+    def slowly(address: str, port: int) -> tuple[Any, int]:
+        return connect(address, port)[0], errno.EINPROGRESS
+
+    monkeypatch.setattr("lbconsul.checks.attempt.connect", slowly)
+    assert asked(lambda it: it.answer(b"")) == (True, "200")
+    monkeypatch.setattr("lbconsul.checks.attempt._error_of", lambda sock: 113)
+    assert asked(lambda it: it.answer(b"")) == (False, "No route to host")
+
+
+def test_hang_up_seen_by_the_reactor() -> None:
+    """A reactor without epoll tells of it in other words."""
+
+    async def scenario(reactor: Any) -> list[Result]:
+        found: list[Result] = []
+        server = ScriptServer(reactor, lambda it: None)
+        server.listen()
+        poller = open_poller(reactor)
+        for reason in (ConnectionLost(), ConnectionDone()):
+            attempt = CheckAttempt(
+                poller,
+                Means(HEALTH, b"", None),
+                at(server.port),
+                "127.0.0.1",
+                lambda passed, text: found.append((passed, text)),
+            )
+            attempt.begin()
+            assert attempt.fileno() > 0
+            assert attempt.logPrefix() == "own check"
+            attempt.connectionLost(Failure(reason))
+        await server.close()
+        poller.stop()
+        return found
+
+    assert run(scenario) == [(False, "Connection reset by peer"), (None, "")]
 
 
 def test_lack_of_descriptors_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

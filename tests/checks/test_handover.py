@@ -47,8 +47,10 @@ def test_equal_checks_have_the_same_name_in_both_gateways() -> None:
 def test_what_is_handed_over_is_bounded() -> None:
     """Failing ones come first; names beyond all measure are left out."""
     many = [(key(f"web-{number}"), "") for number in range(MOST)]
-    inherited = handed_over(*many, (key("bad"), "why"), (key("x" * (LONGEST + 1)), ""))
+    endless = key("x" * (LONGEST + 1)), "why"
+    inherited = handed_over(*many, (key("bad"), "why"), endless)
     assert inherited.pop(key("bad")) == "why"
+    assert inherited.pop(endless[0]) is None
     assert inherited.pop(key(f"web-{MOST - 1}")) is None
 
 

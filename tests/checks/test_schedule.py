@@ -95,6 +95,16 @@ def test_discarded_and_repeated() -> None:
     assert (len(schedule), schedule.late(9.0)) == (0, 0.0)
 
 
+def test_discarded_ones_take_nothing_of_the_rate() -> None:
+    """The others have their turn."""
+    schedule = Schedule[int](rate=2.0)
+    for number in range(10):
+        schedule.add(number, 0.0, is_urgent=False)
+    for number in range(8):
+        schedule.discard(number)
+    assert schedule.due(1.0, 9) == [8, 9]
+
+
 def test_memory_is_bounded_however_often_targets_change() -> None:
     """What was discarded is forgotten long before it would have been due."""
     schedule = Schedule[int](rate=1.0)
