@@ -283,6 +283,8 @@ def slowly(port: int, seconds: float) -> str:
 def _refuses(port: int) -> bool:
     try:
         connect(port).close()
+    except ConnectionResetError:
+        return False  # it was closed just then
     except ConnectionRefusedError:
         return True
     return False

@@ -120,6 +120,8 @@ def kill_all(started: RunningWorkers) -> None:
 def refuses(address: Any) -> bool:
     try:
         reset(connect(address))
+    except ConnectionResetError:
+        return False  # it was closed just then
     except ConnectionRefusedError:
         return True
     return False
