@@ -79,6 +79,8 @@ class TagRoutes(MultiService):
     _services: dict[str, tuple[ServiceQuery, ...]] = Factory(dict)
     #: The services by their queries.
     _by_query: dict[ServiceQuery, str] = Factory(dict)
+    #: Services that are listed and may not be asked for yet.
+    _unasked: dict[str, None] = Factory(dict)
     #: Services whose instances have changed, and the call that looks at them.
     _dirty: dict[str, None] = Factory(dict)
     _call: IDelayedCall | None = None
@@ -308,28 +310,33 @@ class TagRoutes(MultiService):
         return dict.fromkeys(name for names in known for name in sorted(names))
 
     def _ask(self) -> None:
-        """Ask for the instances of the services that are listed."""
-        for service in self._listed:
-            queries = tuple(
-                dict.fromkeys(
-                    query
-                    for mapping in self._mappings.values()
-                    for query in mapping.queries(service)
-                )
-            )
-            before = self._services.get(service, ())
-            if queries != before:
-                self._services[service] = queries
-                self._by_query.update(dict.fromkeys(queries, service))
-                self._follow(queries)
-                self._leave(set(before).difference(queries))
-                self._dirty[service] = None
+        """Ask for the instances of the services that are listed, in slices."""
+        self._unasked.update(self._listed)
         self._soon()
+
+    def _ask_for(self, service: str) -> None:
+        queries = tuple(
+            dict.fromkeys(
+                query
+                for mapping in self._mappings.values()
+                for query in mapping.queries(service)
+            )
+        )
+        before = self._services.get(service, ())
+        if queries != before:
+            self._services[service] = queries
+            self._by_query.update(dict.fromkeys(queries, service))
+            self._follow(queries)
+            self._leave(set(before).difference(queries))
+            self._dirty[service] = None
 
     def _follow(self, queries: Iterable[ServiceQuery]) -> None:
         """Ask for these: the first by blocking queries, more of them as a fleet."""
         for query in queries:
-            is_many = self._watches.blocking >= MOST_BLOCKING
+            # However few are left of them: to count all for each would take long.
+            is_many = len(self._by_query) > MOST_BLOCKING or (
+                self._watches.blocking >= MOST_BLOCKING
+            )
             fleet = self._fleet(query.datacenter) if is_many else None
             self._watches.ask([query], fleet)
 
@@ -369,13 +376,18 @@ class TagRoutes(MultiService):
         self._data_plane.forget(self._watches.leave(queries))
 
     def _soon(self) -> None:
-        if self._call is None and self._dirty and self.running:
+        is_due = self._dirty or self._unasked
+        if self._call is None and is_due and self.running:
             self._call = self._reactor.callLater(0, self._work)
 
     def _work(self) -> None:
         """Follow the changes of services, as many as a slice of time allows."""
         self._call = None
         until = self._reactor.seconds() + _SLICE
+        while self._unasked and self._reactor.seconds() < until:
+            service = next(iter(self._unasked))
+            del self._unasked[service]
+            self._ask_for(service)
         while self._dirty and self._reactor.seconds() < until:
             service = next(iter(self._dirty))
             del self._dirty[service]
@@ -387,7 +399,7 @@ class TagRoutes(MultiService):
                     service=service,
                 )
         self._soon()
-        if not self._dirty:
+        if not self._dirty and not self._unasked:
             self._complete()
             self._register()
             self._tell_all()
@@ -485,7 +497,7 @@ class TagRoutes(MultiService):
     def _is_known(self) -> bool:
         lists = map(self._names, self._lists)
         keys = (each.known for each in self._keys.values())
-        if any(known is None for known in chain(lists, keys)):
+        if self._unasked or any(known is None for known in chain(lists, keys)):
             return False
         now, answered = self._reactor.seconds(), self._data_plane.registry.answered
         if self._known_since is None:
