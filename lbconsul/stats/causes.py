@@ -52,6 +52,8 @@ _TERMINATIONS = {
 _REASONS = {
     "bad-request": "the request was not valid",
     "denied": "the client may not have this",
+    "unauthorized": "it has no credentials, or wrong ones",
+    "logins-full": "too many passwords wait to be verified",
     "no-route": "no route takes this request",
     "head-timeout": "the head of the request did not come in time",
     "body-too-large": "the body is larger than max-body",
