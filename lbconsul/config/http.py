@@ -48,7 +48,7 @@ class HTTP:
     #: Header fields that the access log shows, each ``request:NAME`` or
     #: ``response:NAME`` in lower case.
     log_fields: tuple[str, ...] = ()
-    #: The file of users and passwords; empty: nobody has to log in.
+    #: The file of users and passwords; empty: no client has to log in.
     basic_auth: str = ""
     #: What clients are asked for them for, in quotes.
     realm: str = "Restricted"

@@ -119,7 +119,7 @@ class PasswordChecks:
         try:
             is_right = done.result()
         except Exception:
-            # A bug, or a library that cannot be loaded: no one gets in.
+            # A bug, or a library that cannot be loaded: no user gets in.
             self._log.failure("a bug in lbconsul: a password could not be verified")
             is_right = False
         check.on_result(is_right)

@@ -49,7 +49,7 @@ def test_bash(tmp_path: Path) -> None:
     }
     assert _offered(tmp_path, "run", "--policy", "r") == {"random", "roundrobin"}
     assert _offered(tmp_path, "run", "--policy", "=") == {
-        "leastconn", "p2c", "random", "roundrobin",
+        "hash", "leastconn", "p2c", "random", "roundrobin",
     }  # fmt: skip
     assert _offered(tmp_path, "run", "--policy", "=", "p") == {"p2c"}
     assert _offered(tmp_path, "run", "--config", "my") == {"my.toml"}
