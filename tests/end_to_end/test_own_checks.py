@@ -69,6 +69,7 @@ def test_failing_check_is_seen_before_a_client_is_lost(
     )
     first = stage.gateway(*said)
     assert visits(port, 10).keys() == {"lia", "leo"}
+    eventually(lambda: lia.asked, "lia is checked")
     assert "Connection: close" in lia.asked[0]
     assert f"Host: 127.0.0.1:{lia.port}" in lia.asked[0]
     lia.health = 503
