@@ -95,6 +95,7 @@ class _NoObserver:
     """No listener is told of connections."""
 
     awaits_end = False
+    proxies = ()
 
     def on_ended(self, proxy: MappingProxy) -> None:
         """Nothing to resume."""

@@ -66,6 +66,11 @@ class ClientHandshake(HandshakeSteps):
         self.accepted_at = accepted_at
 
     @property
+    def row(self) -> MappingProxy:
+        """The proxy whose client it is."""
+        return self._proxy
+
+    @property
     def is_over(self) -> bool:
         """Whether the client has left this handshake, closed or with a session."""
         return self.state is _OVER

@@ -35,6 +35,10 @@ class Session(Protocol):
         """The use of an upstream, while `is_relaying`."""
 
     @property
+    def row(self) -> object:
+        """The proxy of the mapping or route that serves it, while `is_relaying`."""
+
+    @property
     def is_over(self) -> bool:
         """Whether it has ended."""
 

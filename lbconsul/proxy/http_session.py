@@ -80,6 +80,15 @@ class HTTPSession(RequestReader):
         return self._begun is not None and self._begun.lease is not None
 
     @property
+    def row(self) -> MappingProxy:
+        """The proxy of the request, while `is_relaying`."""
+        if self._carrier is not None:
+            assert self._plan is not None
+            return self._plan.row
+        assert self._begun is not None
+        return self._begun.plan.row
+
+    @property
     def lease(self) -> Lease:
         """The use of an upstream, while `is_relaying`."""
         exchange = self._exchange

@@ -94,6 +94,7 @@ class ListenerManager(Service):
         """A factory for clients that the caller's own endpoint accepts."""
         observer = _LentObserver(self)
         proxies = [self._runtime.make(row, observer) for row in mapping.rows]
+        observer.proxies = tuple(proxies)
         proxy, *routes = joined(proxies, self._runtime)
         if routes:
             proxy.route_by(finish(making_table(mapping.mode, routes)))
@@ -315,6 +316,8 @@ class _LentObserver:
     _manager: ListenerManager
     #: The manager may drain.
     awaits_end: bool = True
+    #: Those of a mapping that is lent, and of its routes.
+    proxies: tuple[MappingProxy, ...] = ()
 
     def on_ended(self, proxy: MappingProxy) -> None:
         self._manager.check_drained()

@@ -68,6 +68,10 @@ class ProxyObserver(Protocol):
     #: Whether `on_ended` is to be called: nearly always nothing waits for an end.
     awaits_end: bool
 
+    @property
+    def proxies(self) -> "Iterable[MappingProxy]":
+        """The proxies of the listening address that may have clients."""
+
     def on_ended(self, proxy: "MappingProxy") -> None:
         """A connection ended."""
 
@@ -450,7 +454,7 @@ class MappingProxy:
             self.limits.shedder.measured(self._lag())
         is_draining = self._draining_since is not None
         steps: Iterable[object] = ()
-        if self.sessions and (is_draining or self._drain_manager.is_due):
+        if self.is_in_use and (is_draining or self._drain_manager.is_due):
             steps = self._end_due()
         if self._latency_watch is not None:
             now = self.clock.seconds()
@@ -502,12 +506,17 @@ class MappingProxy:
             yield
 
     def _relaying(self) -> Iterator[Session]:
-        """Those that are open now, as far as they are when it is their turn."""
-        rest = list(self.sessions)
-        while rest:
-            each = rest.pop()  # what ends is not kept
-            if each.is_relaying:
-                yield each
+        """Those with an upstream of this row, as they are when it is their turn.
+
+        In HTTP mode the requests of a route are those of other proxies' clients.
+        """
+        is_of_others = self.is_routed and self.http is not None
+        for proxy in tuple(self.observer.proxies) if is_of_others else (self,):
+            rest = list(proxy.sessions)
+            while rest:
+                each = rest.pop()  # what ends is not kept
+                if each.is_relaying and each.row is self:
+                    yield each
 
     def close_connections(
         self, termination: Termination = Termination.HARD_STOP

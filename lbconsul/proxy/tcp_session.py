@@ -103,6 +103,11 @@ class TcpSession:
         self._dial: DialAttempt | None = None
 
     @property
+    def row(self) -> MappingProxy:
+        """The proxy that serves the client."""
+        return self._proxy
+
+    @property
     def is_over(self) -> bool:
         """Whether the session has ended."""
         return self.state is _OVER

@@ -5,6 +5,7 @@ import pytest
 from lbconsul.proxy import http_time_limits
 from lbconsul.proxy.http_session import HTTPSession
 from lbconsul.stats.termination import Termination
+from tests.proxy.test_http_upgrade import upgraded
 from tests.support.http_stage import GET, OK, HTTPStage, Peer
 from tests.support.upstreams import WEB
 from tests.support.waiting import eventually
@@ -14,7 +15,8 @@ POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
 
 def tick(stage: HTTPStage) -> None:
     """Close what is due."""
-    stage.proxy.call(lambda: list(stage.proxy.mapped.tick()))
+    proxies = stage.proxy.proxies
+    stage.proxy.call(lambda: [list(each.tick()) for each in proxies])
 
 
 def leave(stage: HTTPStage, number: int) -> None:
@@ -189,3 +191,23 @@ def test_a_limit_of_connections_is_one_of_requests() -> None:
         assert upstream.hear().startswith(b"GET /next ")
         upstream.say(OK)
         assert waiting.hear_message()[1] == b"ok"
+
+
+@pytest.mark.parametrize("is_soon", [False, True])
+def test_the_instance_of_a_route_leaves(*, is_soon: bool) -> None:
+    """An upgraded connection of a route ends by the drain timeout of that route."""
+    # The stage's registry notes that an instance has left at 0 of the reactor's clock.
+    own, others = (0.0, 1e12) if is_soon else (1e12, 0.0)
+    routes = {
+        "web.example": {"drain_timeout": own},
+        "other.example": {"drain_timeout": others},
+    }
+    with HTTPStage(routes=routes, drain_timeout=others) as stage:
+        client, upstream = upgraded(stage)
+        leave(stage, 0)
+        tick(stage)
+        if is_soon:
+            upstream.hears_end()
+            return
+        client.say(b"still here")
+        assert upstream.hear_bytes(10) == b"still here"

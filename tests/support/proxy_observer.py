@@ -12,6 +12,7 @@ class CountingObserver:
     awaits_end: bool = True
     ended: int = 0
     starved: int = 0
+    proxies: tuple[MappingProxy, ...] = ()
 
     def on_ended(self, proxy: MappingProxy) -> None:
         self.ended += 1

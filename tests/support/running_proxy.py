@@ -222,6 +222,11 @@ class RunningProxy(ReactorThread):
         """The mapping, with its routes."""
         return self._active.mapping
 
+    @property
+    def proxies(self) -> tuple[MappingProxy, ...]:
+        """Those of the mapping and of its routes."""
+        return tuple(self._active.current)
+
     def alter(self, **changes: Any) -> None:
         """Serve new clients with these fields of the mapping."""
         self.call(self._alter, evolve(self.mapping, **changes))
