@@ -296,10 +296,10 @@ def test_bug_in_the_choice(proxy: TendedProxy, monkeypatch: pytest.MonkeyPatch) 
     bugs = [RuntimeError("a bug")]
     lease = Failover.lease
 
-    def broken(failover: Failover, avoiding: Any, attempts: int) -> Any:
+    def broken(failover: Failover, *arguments: Any) -> Any:
         if bugs:
             raise bugs.pop()
-        return lease(failover, avoiding, attempts)
+        return lease(failover, *arguments)
 
     monkeypatch.setattr(Failover, "lease", broken)
     proxy.leave(client)
