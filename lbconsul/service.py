@@ -293,6 +293,10 @@ class Gateway(MultiService):
         """The tags that are the routes of a mapping; None if they are no tags."""
         return self.tag_routes.of(mapping)
 
+    def why_closed(self, row: Mapping) -> str:
+        """Why requests for a row get 503 whatever instances there are, if they do."""
+        return self.tag_routes.why_closed(row)
+
     @property
     def tag_routes_source(self) -> TagRoutesSource:
         """The routes that are tags in Consul, as they are shown."""

@@ -336,7 +336,8 @@ class MappingStatus:
     connect_time: Histogram
     first_byte_time: Histogram
     connection_time: Histogram
-    #: Why no instance is usable; empty if one is, or if nothing is known yet.
+    #: Why no instance is usable; empty if one is, or if nothing is known yet.  Without
+    #: a `service`: why a route whose tags are invalid answers 503.
     empty: str = ""
     #: How many certificates clients are served TLS with, and the first fifty to end.
     certificates_in_use: int = 0

@@ -330,6 +330,9 @@ class Gateway(Protocol):
     def tag_mapping(self, mapping: Mapping) -> "TagMapping | None":
         """The tags that are the routes of a mapping; None if they are no tags."""
 
+    def why_closed(self, row: Mapping) -> str:
+        """Why requests for a row get 503 whatever instances there are, if they do."""
+
     @property
     def tag_routes_source(self) -> TagRoutesSource:
         """The routes that are tags in Consul, as they are shown."""

@@ -190,7 +190,8 @@ class StatusCollector:
             connect_time=histogram_of(stats.connect),
             first_byte_time=histogram_of(stats.first_byte),
             connection_time=histogram_of(stats.connection),
-            empty=self._gateway.availability.why(mapping),
+            empty=self._gateway.availability.why(mapping)
+            or self._gateway.why_closed(mapping),
             failed=failed(traffic),
             unhappy_connections=unhappy_connections(traffic, self._wall_of_traffic),
             passwords_error=self._gateway.passwords.error(mapping),

@@ -36,6 +36,8 @@ class TagMapping:
     _rules: InstanceFilter = field(init=False)
     #: The rows of each route, by `Mapping.route`.
     _rows: dict[RouteKey, dict[str, Mapping]] = Factory(dict)
+    #: Why rows without a group answer 503, by `Mapping.route`.
+    closed: dict[str, str] = Factory(dict)
     #: The mappings of TCP routes.
     _tcp: dict[RouteKey, Mapping] = Factory(dict)
     #: What is wrong about TCP routes, beside what the table says.
@@ -56,7 +58,7 @@ class TagMapping:
     def altered(self, mapping: Mapping, datacenter: str) -> "TagMapping":
         """The same with other options; its rows stay until `complete`."""
         newer = TagMapping(mapping, self._seconds, datacenter)
-        newer._rows, newer._tcp = self._rows, self._tcp
+        newer._rows, newer._tcp, newer.closed = self._rows, self._tcp, self.closed
         newer._stale = {*self._rows, *self._tcp}
         return newer
 
@@ -65,7 +67,7 @@ class TagMapping:
         self.is_complete = True
         drop = list[str]()
         for key in self._stale:
-            drop += self._rows.pop(key, {})
+            drop += self._taken(key)
             self._tcp.pop(key, None)
         gone, self._stale = self._stale, set()
         return RowChanges(
@@ -139,7 +141,7 @@ class TagMapping:
             dict[RouteKey, Shares | None](),
         )
         for key, route in change.routes.items():
-            before = self._rows.pop(key, {})
+            before = self._taken(key)
             self._stale.discard(key)
             if key.port:
                 self._follow_tcp(key, route)
@@ -153,11 +155,21 @@ class TagMapping:
             drop += before.keys() - rows.keys()
             routes[key] = tuple((name, share) for name, (_, share) in rows.items())
             self._rows[key] = {name: row for name, (row, _) in rows.items()}
+            if not route.groups:
+                why = route.closed or "no instance is registered"
+                self.closed |= dict.fromkeys(rows, f"closed, requests get 503: {why}")
         if not routes:
             return None
         return RowChanges(
             self.mapping.listen, tuple(put), tuple(drop), tuple(routes.items())
         )
+
+    def _taken(self, key: RouteKey) -> dict[str, Mapping]:
+        """The rows that a route had, which are not kept."""
+        rows = self._rows.pop(key, {})
+        for name in rows:
+            self.closed.pop(name, None)
+        return rows
 
     def _follow_tcp(self, key: RouteKey, route: TagRoute | None) -> None:
         """A port leads to the service with the greatest share; others are told of."""

@@ -134,6 +134,11 @@ class TagRoutes(MultiService):
         self._listen()
         self._soon()
 
+    def why_closed(self, row: Mapping) -> str:
+        """Why requests for a row get 503 whatever instances there are, if they do."""
+        known = self._mappings.get(row.listen) if row.route else None
+        return "" if known is None else known.closed.get(row.route, "")
+
     @property
     def rows(self) -> set[Mapping]:
         """The rows that are served at present."""

@@ -109,7 +109,15 @@ def build(
     if not entries and not held:
         return Built(None, weighed)
     groups = _groups(entries, chain.from_iterable(held.values()))
-    return Built(TagRoute(key, groups), weighed)
+    closed = "" if groups else _why_closed(entries)
+    return Built(TagRoute(key, groups, closed), weighed)
+
+
+def _why_closed(entries: Iterable[_Entry]) -> str:
+    """What is wrong with the tags: the first reason, and how many others there are."""
+    reasons = [*dict.fromkeys(each.target.closed for each in entries)]
+    more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+    return f"{reasons[0]}{more}" if reasons else ""
 
 
 def _add(entries: list[_Entry], command: Command) -> None:
@@ -136,7 +144,7 @@ def _weigh(entries: list[_Entry], command: Command) -> bool:
 
 def _is_usable(target: Target) -> bool:
     instance = target.instance
-    if target.is_closed:
+    if target.closed:
         return False
     return instance is None or (instance.usable and instance.weight > 0)
 
@@ -149,7 +157,7 @@ def _groups(
     for key in waiting:
         found[key] = []
     for each in entries:
-        if not each.target.is_closed:
+        if not each.target.closed:
             found.setdefault(each.group, []).append(each)
     keys = sorted(found, key=str) if len(found) > 1 else [*found]
     weighed = [_weighed(found[key]) for key in keys]

@@ -85,6 +85,9 @@ class TagRoute:
     key: RouteKey
     #: In the order of their keys' texts.
     groups: tuple[TargetGroup, ...] = ()
+    #: Why it has no group: what is wrong with its tags.  Empty if it has one, or if no
+    #: instance is left.
+    closed: str = ""
 
     @property
     def is_usable(self) -> bool:

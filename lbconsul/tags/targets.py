@@ -26,8 +26,8 @@ class Target:
     instance: TagInstance | None
     #: Its tags that are no routes.
     tags: frozenset[str]
-    #: Whether its tag is invalid: the route is known, and it gets nothing.
-    is_closed: bool = False
+    #: What is wrong with its tag: the route is known, and it gets nothing.
+    closed: str = ""
     address: str = ""
     #: The fixed share of this one; 0: none.
     fixed: float = 0.0
@@ -37,8 +37,8 @@ class Target:
 class _ReadTags:
     """What a list of tags says, whatever instance has it."""
 
-    #: Each route with its group, and whether it is closed.
-    routes: tuple[tuple[RouteKey, GroupKey, bool], ...]
+    #: Each route with its group, and why it is closed, if it is.
+    routes: tuple[tuple[RouteKey, GroupKey, str], ...]
     #: Tags, what is wrong with them, and whether that is a warning.
     problems: tuple[tuple[str, str, bool], ...]
     #: Tags that are no routes.
@@ -69,11 +69,9 @@ class ServiceTargets:
             if read is None:
                 read = self._read.get(each.tags) or _read(self.name, each.tags, rules)
                 new._read[each.tags] = read
-            for key, group, is_closed in read.routes:
+            for key, group, closed in read.routes:
                 fixed = group.options.weight
-                target = Target(
-                    group, each, read.others, is_closed, each.address, fixed
-                )
+                target = Target(group, each, read.others, closed, each.address, fixed)
                 targets.setdefault(key, []).append(target)
             problems += [Problem(self.name, identity, *why) for why in read.problems]
         lacking = _lacking(new._read.values())
@@ -108,7 +106,7 @@ def _excluded(
 
 
 def _read(service: str, tags: tuple[str, ...], rules: TagRules) -> _ReadTags:
-    routes = list[tuple[RouteKey, GroupKey, bool]]()
+    routes = list[tuple[RouteKey, GroupKey, str]]()
     problems = list[tuple[str, str, bool]]()
     parsed = list[tuple[str, RouteTag]]()
     for tag in dict.fromkeys(tags):
@@ -119,7 +117,7 @@ def _read(service: str, tags: tuple[str, ...], rules: TagRules) -> _ReadTags:
         except BadTag as error:
             problems.append((tag, str(error), False))
             if error.key is not None:
-                routes.append((error.key, GroupKey(service), True))
+                routes.append((error.key, GroupKey(service), str(error)))
         else:
             parsed.append((tag, found))
             problems += [(tag, why, True) for why in found.odd]
@@ -129,7 +127,7 @@ def _read(service: str, tags: tuple[str, ...], rules: TagRules) -> _ReadTags:
             why = f"{lost[tag]!r} is for the same route, and holds in its place"
             problems.append((tag, why, True))
         else:
-            routes.append((found.key, _group(service, tag, found, rules), False))
+            routes.append((found.key, _group(service, tag, found, rules), ""))
     others = frozenset(
         word.strip()
         for tag in tags

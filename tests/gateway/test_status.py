@@ -157,6 +157,9 @@ class FakeGateway:
     def tag_mapping(self, mapping: Mapping) -> TagMapping | None:
         return self.tags
 
+    def why_closed(self, row: Mapping) -> str:
+        return "closed" if row.route and not row.service else ""
+
     def use(self, config: Config) -> None:
         self.config = config
 

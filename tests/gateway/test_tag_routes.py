@@ -169,5 +169,15 @@ def test_many_problems() -> None:
     stage.instances("a", *bad)
     assert len(stage.events) == 21
     assert stage.events[-1].reason == "30 more: lbconsul routes shows them"
+    rows = {row.route: row for row in stage.routes.rows}
+    assert stage.routes.why_closed(rows["/7x"]) == (
+        "closed, requests get 503: weight=x must be a number, such as 0.1"
+    )
     stage.instances("a")
     assert len(stage.events) == 42
+    # The routes are held for a while, and closed still.
+    assert stage.routes.why_closed(rows["/7x"]) == (
+        "closed, requests get 503: no instance is registered"
+    )
+    stage.clock.pump([1.0] * 310)
+    assert stage.routes.why_closed(rows["/7x"]) == ""

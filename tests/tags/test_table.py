@@ -177,11 +177,22 @@ class TestProblems:
             tag,
         )
         assert not problem.is_warning
-        assert table.routes[X] == TagRoute(X)
+        assert table.routes[X] == TagRoute(X, closed=problem.why)
         assert table.routes[RouteKey("", "/ok")].is_usable
         assert list(table.problems) == [problem]
         assert table.update("web", [_one("1", "/ok")], 0.0).gone == (problem,)
         assert not list(table.problems)
+
+    def test_several_faults(self) -> None:
+        """A route with nothing but invalid tags says what is wrong, in short."""
+        table = TagTable()
+        table.update(
+            "web", [_one("1", "x.com/ weight=x"), _one("2", "x.com/ weight=x")], 0.0
+        )
+        why = "weight=x must be a number, such as 0.1"
+        assert table.routes[X].closed == why
+        table.update("api", [_one("3", "x.com/ weight=y")], 0.0)
+        assert table.routes[X].closed == f"{why} (and 1 more)"
 
     def test_beside_a_good_one(self) -> None:
         """Where another instance has the route it gets all requests."""
