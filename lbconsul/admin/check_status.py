@@ -1,5 +1,8 @@
 """What there is to be shown of the gateway's own checks, as values."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from attrs import frozen
 
 
@@ -33,3 +36,20 @@ class ChecksStatus:
     #: For how long the check has waited that is due the longest, in seconds: long if
     #: there are more than `check-rate` allows.
     late: float
+
+
+def fails_open(upstream: Mapping[str, Any]) -> bool:
+    """Whether an upstream in ``/status`` is used though its own check fails.
+
+    It is only where the own checks of its whole pool fail.
+    """
+    check = upstream.get("check")  # which an older gateway has not
+    if not check or upstream["standing"] not in ("serving", "warming"):
+        return False
+    return bool(check["state"] == "failing")
+
+
+def used_all_the_same(count: int) -> str:
+    """What it means that so many upstreams of a pool fail open."""
+    whose = f"all {count} instances" if count > 1 else "the only instance"
+    return f"the own checks of {whose} fail: used all the same (check-fail-open)"

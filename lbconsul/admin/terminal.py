@@ -5,6 +5,7 @@ from typing import Any
 
 from attrs import frozen
 
+from lbconsul.admin.check_status import fails_open, used_all_the_same
 from lbconsul.admin.short_text import broken, clean, percent, size, span
 from lbconsul.admin.text_table import Layout
 
@@ -19,6 +20,8 @@ _MARKS = {
     "suspect": ("?", "35"),
 }
 _GOOD, _BAD, _HEAD, _FAINT = "32", "31", "1", "2"
+#: One that is used though its own check fails.
+_OPEN = ("!", "33")
 
 #: The most skipped instances that are named per query, and certificates and unhappy
 #: requests per mapping.
@@ -139,6 +142,8 @@ class Terminal:
     def _mapping(self, mapping: Status, now: float) -> Iterator[str]:
         queued = f", {mapping['queued']} queued" if mapping["queued"] else ""
         policy = mapping["policy"] if mapping["service"] else "its routes only"
+        if not mapping["service"] and mapping["empty"]:
+            policy = self._paint(clean(mapping["empty"]), _BAD)
         listens = "listens on" if mapping["listening"] else "does not listen on"
         yield (
             f"{self._paint(clean(mapping['name']), _HEAD)}  {policy},"
@@ -158,6 +163,9 @@ class Terminal:
             if several:
                 used = "" if pool["used"] else " (not used now)"
                 yield f"  {clean(pool['query'])}{used}"
+            opened = sum(map(fails_open, pool["upstreams"]))
+            if opened:
+                yield self._paint(f"  {used_all_the_same(opened)}", _OPEN[1])
             rows = [
                 _cells(each, now, of_http=bool(mapping.get("http")))
                 for each in pool["upstreams"]
@@ -218,7 +226,10 @@ class Terminal:
         head, *lines = layout.lines(columns, rows)
         yield self._paint(head, _FAINT)
         for row, line in zip(rows, lines, strict=True):
-            _, colour = _MARKS.get(row[0].partition(" ")[2], ("!", _BAD))
+            mark, _, standing = row[0].partition(" ")
+            _, colour = _MARKS.get(standing, ("!", _BAD))
+            if mark == _OPEN[0] and standing in _MARKS:
+                _, colour = _OPEN
             yield line.replace(row[0], self._paint(row[0], colour), 1)
 
     def _paint(self, text: str, colour: str) -> str:
@@ -227,7 +238,7 @@ class Terminal:
 
 def _cells(upstream: Status, now: float, *, of_http: bool) -> tuple[str, ...]:
     standing = clean(upstream["standing"])
-    mark, _ = _MARKS.get(standing, ("!", _BAD))
+    mark, _ = _OPEN if fails_open(upstream) else _MARKS.get(standing, ("!", _BAD))
     connect = upstream["connect_time"]
     return (
         f"{mark} {standing}",

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
+from lbconsul.admin.check_status import fails_open, used_all_the_same
 from lbconsul.admin.short_text import span
 from lbconsul.top.figures import Figures, Key, Status
 from lbconsul.top.lines import BAD, FAINT, WARN, plural
@@ -121,13 +122,16 @@ def _of_mapping(mapping: Status, figures: Figures) -> Iterator[Problem]:
         yield Problem(f"{name}: does not listen on {mapping['listen']}", BAD, key)
     if is_empty(mapping):
         why = mapping["empty"] or "none of its instances is usable"
-        yield Problem(f"{name}: no upstreams: {why}", BAD, key)
+        what = "no upstreams: " if mapping["service"] else ""
+        yield Problem(f"{name}: {what}{why}", BAD, key)
     rates = figures.rates.get(key)
     if rates is not None and rates.errors > _ERRORS * rates.requests:
         share = f"{100 * rates.errors / rates.requests:.3g} %"
         yield Problem(f"{name}: {share} of requests are answered 5xx", WARN, key)
     yield from _of_certificates(mapping, key)
     for pool in mapping["pools"]:
+        if opened := sum(map(fails_open, pool["upstreams"])):
+            yield Problem(f"{name}: {used_all_the_same(opened)}", WARN, key)
         for each in pool["upstreams"]:
             if each["standing"] not in USABLE:
                 yield _of_upstream(name, pool["query"], each)
@@ -135,8 +139,8 @@ def _of_mapping(mapping: Status, figures: Figures) -> Iterator[Problem]:
 
 def is_empty(mapping: Status) -> bool:
     """Whether a mapping's clients have no upstream to go to."""
-    if not mapping["service"]:
-        return False
+    if not mapping["service"]:  # a route is closed whose tags are invalid
+        return bool(mapping["empty"])
     usable = USABLE | {"suspect"}
     return not any(
         each["standing"] in usable

@@ -5,6 +5,7 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
+from lbconsul.admin.check_status import fails_open
 from lbconsul.top.figures import Counts, Figures, Key, Latency, Status
 from lbconsul.top.lines import BAD, FAINT, GOOD, HEAD, PLAIN, WARN
 from lbconsul.top.problems import USABLE, Problem, is_empty
@@ -18,6 +19,8 @@ _STANDINGS = {
     "serving": ("+", GOOD),
 }
 _ODD = ("!", BAD)
+#: One that is used though its own check fails.
+_OPEN = ("!", WARN)
 _ORDER = {standing: place for place, standing in enumerate(_STANDINGS)}
 
 #: Where rows go that are about no mapping.
@@ -152,8 +155,10 @@ class _Table:
             for each in pool["upstreams"]
         ]
         usable = sum(each in USABLE for each in of_used)
-        standing = f"{usable}/{len(of_used)} up" if mapping["service"] else "routes"
         is_bad = is_empty(mapping) or not listening
+        standing = f"{usable}/{len(of_used)} up"
+        if not mapping["service"]:
+            standing = "closed" if mapping["empty"] else "routes"
         key = (name, "", "")
         times = self._figures.first_byte.get(name)
         connect = self._figures.connect.get(name)
@@ -191,6 +196,8 @@ class _Table:
     def _upstream(self, mapping: str, query: str, upstream: Status) -> Row:
         standing = upstream["standing"]
         mark, tone = _STANDINGS.get(standing, _ODD)
+        if fails_open(upstream):
+            mark, tone = _OPEN
         key = (mapping, query, upstream["id"])
         return Row(
             "upstream", key, f"  {upstream['service_id']}@{upstream['node']}",

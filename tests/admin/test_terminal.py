@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
+from lbconsul.admin.check_status import CheckStatus
 from lbconsul.admin.short_text import clean
 from lbconsul.admin.status_json import status
 from lbconsul.admin.status_model import (
@@ -118,6 +119,23 @@ def test_trouble() -> None:
     assert "consul  web,dc=dc1: waiting, no answer yet" in starting
     assert "  no upstreams" in starting
     assert any("does not listen on" in each for each in starting)
+
+
+def test_used_in_need() -> None:
+    """A pool whose own checks all fail, and a route that is closed, are told of."""
+    source = _source(12)
+    source.check_instances()
+    failing = CheckStatus(check="GET /no", state="failing", since=0.0)
+    for name in source.pools["80:web", 0]:
+        source.alter("80:web", 0, name, check=failing, standing="serving")
+    why = "closed, requests get 503: weight=x must be a number"
+    first, second, last = source.mapping_list
+    closed = evolve(last, name="80:/bad=-", service="", empty=why, pools=())
+    source.mapping_list = [first, second, closed]
+    lines = _lines(source, coloured=True)
+    assert any("own checks of all 8 instances fail" in each for each in lines)
+    assert sum("\x1b[33m! serving" in each for each in lines) == 8
+    assert any(f"\x1b[31m{why}\x1b[0m, listens on" in each for each in lines)
 
 
 @pytest.mark.parametrize("state", STATES)

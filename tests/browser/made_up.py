@@ -23,9 +23,10 @@ from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
 from lbconsul.admin import routes, status_json
+from lbconsul.admin.check_status import CheckStatus
 from lbconsul.admin.event_log import EventLog
 from lbconsul.admin.server import AdminServer
-from lbconsul.admin.status_model import DrainStatus, UpstreamStatus
+from lbconsul.admin.status_model import DrainStatus, SplitStatus, UpstreamStatus
 from lbconsul.config.listen import TCPListen
 from lbconsul.config.model import TLS
 from lbconsul.steps import finish
@@ -226,6 +227,18 @@ class Orders:
         requests = {**first.http.requests, "2xx": first.http.requests["2xx"] + count}
         http_of_first = evolve(first.http, requests=requests)
         self.source.alter(*WEB, first.id, http=http_of_first)
+
+    def fail_checks(self) -> None:
+        """The own checks of all upstreams of the first mapping fail; they serve."""
+        failing = CheckStatus(check="GET /", state="failing", since=0.0, result="404")
+        for each in self.source.pools[WEB]:
+            self.source.alter(
+                *WEB, each, check=failing, standing="serving", reason="404; used"
+            )
+
+    def split(self, name: str, part: str) -> None:
+        """A mapping is a part of a split."""
+        self.map(name, {"split": SplitStatus("80:web", part, 0.5)})
 
     def unmap(self) -> None:
         """There is no mapping."""

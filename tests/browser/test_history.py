@@ -115,6 +115,26 @@ def test_many_mappings_are_a_list(browser: Browser, start: Start) -> None:
     browser.wait_text("li[data-mapping='9000:svc-0'] .lane", "svc-0-1")
     browser.click("li[data-mapping='9000:svc-0'] > button")
     assert browser.text(".lane") == ""
+    gateway.say("split", "9001:svc-1", "tag=canary")
+    gateway.say("split", "9002:svc-2", "")
+    browser.wait_text("li[data-mapping='9001:svc-1']", "svc-1 (tag=canary)")
+    browser.wait_text("li[data-mapping='9002:svc-2']", "svc-2 (the rest)")
+    gateway.say("map", "9033:svc-33", {"listening": True})
+    gateway.say("fail_checks")
+    browser.wait_text("#state", "own checks fail")
+    browser.wait_text(
+        "#problems", "80:web: the own checks of all 8 instances fail (404)"
+    )
+    gateway.say(
+        "alter", "web-0", "", {"standing": "draining", "reason": "own check: 4"}
+    )
+    browser.wait_text("#problems", "web-0 own check: 4")
+    why = "closed, requests get 503: weight=x must be a number"
+    closed = {"route": "/bad", "service": "", "empty": why, "pools": ()}
+    gateway.say("map", "9033:svc-33", closed)
+    browser.wait_text("#state", "a route is closed")
+    browser.wait_text("#problems li[data-level=bad]", f"9033:svc-33: {why}")
+    browser.wait_text("li[data-mapping='9033:svc-33']", "→ closed")
     assert browser.console() == []
 
 

@@ -104,8 +104,13 @@ def test_mapping() -> None:
         "unix:/run/graphite.sock:graphite: no upstreams: Consul knows no instance of"
         " graphite"
     )
-    found["mappings"][2]["service"] = ""  # its routes only
-    assert third not in problems(Figures(found))
+    found["mappings"][2] |= {"service": "", "empty": ""}  # its routes only
+    assert all(name not in each.text for each in problems(Figures(found))[1:])
+    why = "closed, requests get 503: weight=x must be a number"
+    found["mappings"][2] |= {"name": "80:/bad=-", "empty": why}
+    assert Problem(f"80:/bad=-: {why}", BAD, ("80:/bad=-", "", "")) in problems(
+        Figures(found)
+    )
 
 
 def test_errors() -> None:
@@ -166,6 +171,25 @@ def test_upstreams(standing: str, reason: str, tone: str) -> None:
             ("80:web", "web,dc=dc1", "dc1/node-01/web-1"),
         )
     ]
+
+
+def test_own_checks_of_all_fail() -> None:
+    """A pool that fails open is a problem, though all of its upstreams serve."""
+    found = document()
+    failing = {"state": "failing"}
+    for number in range(6):
+        upstream(found, number, check=failing)
+    upstream(found, mapping=2, check=failing)
+    assert [(each.text, each.tone) for each in problems(Figures(found))] == [
+        (f"{name}: the own checks of {whose} fail: used all the same (check-fail-open)",
+         WARN)
+        for name, whose in (
+            ("80:web", "all 6 instances"),
+            ("unix:/run/graphite.sock:graphite", "the only instance"),
+        )
+    ]  # fmt: skip
+    upstream(found, mapping=2, standing="draining", reason="own check: GET /: 404")
+    assert "graphite-0@node-00 draining: own check: GET /: 404" in _texts(found)[-1]
 
 
 def test_reason_with_standing() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from lbconsul.balance.standing import Standing
 from lbconsul.top.figures import Counts, Figures, Latency
-from lbconsul.top.lines import BAD, FAINT, HEAD
+from lbconsul.top.lines import BAD, FAINT, HEAD, WARN
 from lbconsul.top.problems import problems
 from lbconsul.top.rows import SORTS, Arrangement, Row, rows
 from tests.support.statuses import document, upstream
@@ -197,3 +197,18 @@ def test_latencies() -> None:
     assert (first.connect, first.p50, first.p99) == (0.0004, 0.004, 0.03)
     api = rows(figures, [], Arrangement(filter="api"))[0]
     assert (api.connect, api.p50, api.p99) == (None, None, None)
+
+
+def test_marks_of_what_is_served_in_need() -> None:
+    """What fails open has a mark of its own; a closed route is told from others."""
+    found = document()
+    upstream(found, check={"state": "failing"})
+    found["mappings"][2] |= {"service": "", "empty": "closed", "pools": []}
+    some = _rows(found)
+    first = _named(some, "web-0@node-00")
+    assert (first.standing, first.mark, first.tone) == ("serving", "!", WARN)
+    closed = _named(some, "unix:/run/graphite.sock:graphite")
+    assert (closed.standing, closed.mark, closed.tone) == ("closed", "!", BAD)
+    found["mappings"][2]["empty"] = ""
+    closed = _named(_rows(found), "unix:/run/graphite.sock:graphite")
+    assert (closed.standing, closed.mark) == ("routes", " ")

@@ -8,6 +8,7 @@ import { History } from "./history.js";
 import { lastMinute } from "./hour.js";
 import { Pool } from "./pool.js";
 import { requestsLine, splitLine } from "./requests.js";
+import { goalInWords, isClosed } from "./standing.js";
 import { unhappyConnections, unhappyRequests } from "./unhappy.js";
 
 const POLICIES = { leastconn: "least connections", roundrobin: "round robin" };
@@ -60,10 +61,11 @@ export class Lane {
 
   update(mapping, now) {
     this.listen.set(mapping.route ? `${mapping.listen} ${mapping.route}` : mapping.listen);
-    this.service.set(mapping.service || "its routes only");
+    this.service.set(goalInWords(mapping));
     this.policy.set(mapping.service ? POLICIES[mapping.policy] ?? mapping.policy : "");
     this.listening.set(String(mapping.listening));
-    this.state.set(mapping.listening ? "" : "accepts no clients now");
+    const state = isClosed(mapping) ? mapping.empty : "";
+    this.state.set(mapping.listening ? state : "accepts no clients now");
     this.certificates.set(certificateLine(mapping));
     this.requests.set([splitLine(mapping), requestsLine(mapping)].filter(Boolean).join(" · "));
     this.unhappy.update(mapping.unhappy);

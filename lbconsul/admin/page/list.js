@@ -3,7 +3,7 @@
 import { Attribute, Words, arrange, element } from "./dom.js";
 import { count, plural, rate } from "./format.js";
 import { Sparkline } from "./sparkline.js";
-import { serves } from "./standing.js";
+import { goalInWords, serves } from "./standing.js";
 
 /** Lines that are shown at first, and that each push of the button adds. */
 const AT_ONCE = 100;
@@ -163,7 +163,7 @@ class Line {
     this.level.set(level);
     words.sign.set(SIGNS[level]);
     words.listen.set(mapping.route ? `${mapping.listen} ${mapping.route}` : mapping.listen);
-    words.service.set(mapping.service || "its routes only");
+    words.service.set(goalInWords(mapping));
     words.serving.set(servingInWords(mapping));
     words.open.set(count(mapping.open));
     const perSecond = mapping.http ? rates.requests : rates.connections;

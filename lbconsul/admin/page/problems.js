@@ -3,7 +3,7 @@
 import { certificateTrouble } from "./certificates.js";
 import { Attribute, Words, arrange, element } from "./dom.js";
 import { count, plural, rate } from "./format.js";
-import { serves } from "./standing.js";
+import { failsOpen, isClosed, serves } from "./standing.js";
 
 /** So many are shown at first. */
 const AT_FIRST = 6;
@@ -26,7 +26,7 @@ export function hasUpstream({ service, pools }) {
   );
 }
 
-/** `[{level, text, mapping, upstream}]`, the worst first; `lately(name)` are its rates. */
+/** `[{level, text, mapping, upstream, brief}]`, the worst first; `lately(name)` are its rates. */
 export function problemsOf({ gateway, mappings }, lately) {
   if (gateway.state === "starting") return []; // that is said as a whole
   const isDraining = gateway.state === "draining";
@@ -43,8 +43,10 @@ export function problemsOf({ gateway, mappings }, lately) {
 function problemsOfMapping(mapping, lately, isDraining) {
   const { name, service, empty } = mapping;
   const found = [];
-  const tell = (level, text, upstream) => found.push({ level, text, mapping: name, upstream });
+  const tell = (level, text, upstream, brief) =>
+    found.push({ level, text, mapping: name, upstream, brief });
   if (!hasUpstream(mapping)) tell("bad", `${name}: no upstream serves${empty ? `: ${empty}` : ` ${service}`}`);
+  if (isClosed(mapping)) tell("bad", `${name}: ${empty}`, undefined, "a route is closed");
   if (!mapping.listening && !isDraining) tell("bad", `${name} accepts no clients now`);
   const trouble = certificateTrouble([mapping]);
   if (trouble !== null) tell(trouble.level, `${name}: ${trouble.title}`);
@@ -52,6 +54,11 @@ function problemsOfMapping(mapping, lately, isDraining) {
   if (failing !== null)
     found.push({ ...failing, text: `${name}: ${failing.text}`, mapping: name, fails: true });
   if (mapping.queued > 0) tell("warn", `${name}: ${plural(mapping.queued, "client")} wait for an upstream`);
+  for (const { upstreams } of mapping.pools) {
+    const opened = upstreams.filter(failsOpen);
+    if (opened.length > 0)
+      tell("warn", `${name}: ${openInWords(opened)}`, opened[0].id, "own checks fail");
+  }
   for (const [text, upstream] of upstreamsInWords(mapping)) tell("warn", `${name}: ${text}`, upstream);
   return found;
 }
@@ -68,6 +75,11 @@ function failuresInWords({ unhappy = [], unhappy_connections: connections = [] }
   return { level, text: `${count(Math.round(failed))} failed in the last minute${cause}` };
 }
 
+function openInWords(opened) {
+  const whose = opened.length > 1 ? `all ${count(opened.length)} instances` : "the only instance";
+  return `the own checks of ${whose} fail (${opened[0].check.result}): used all the same (check-fail-open)`;
+}
+
 /** `[text, id]` of what is wrong with its upstreams. */
 function upstreamsInWords({ pools }) {
   const all = pools.flatMap((pool) => pool.upstreams);
@@ -75,6 +87,7 @@ function upstreamsInWords({ pools }) {
     ["ejected", (each) => each.standing === "ejected", (each) => `ejected: ${each.reason}`],
     ["suspect", (each) => each.standing === "suspect", (each) => `suspect: ${each.reason}`],
     ["critical", isCritical, (each) => each.reason],
+    ["out by their own checks", isOut, (each) => each.reason],
     ["failing", isFailing,
       (each) => `${rate(each.failures_per_minute)} failures a minute: ${each.last_error}`],
   ];
@@ -88,6 +101,10 @@ function upstreamsInWords({ pools }) {
 
 /** Consul's checks took it out: what an operator did is no problem. */
 const isCritical = ({ standing, reason }) => standing === "draining" && / critical/.test(reason);
+
+/** The gateway's own check took it out. */
+const isOut = ({ standing, reason, check }) =>
+  standing === "draining" && check?.state === "failing" && reason.startsWith("own check");
 
 const isFailing = ({ standing, failures_per_minute: failures = 0 }) =>
   serves(standing) && failures >= 0.95;

@@ -43,6 +43,19 @@ export const standingOf = (name) => STANDINGS[name] ?? UNKNOWN;
 /** Whether new connections may go there. */
 export const serves = (standing) => standing === "serving" || standing === "warming";
 
+/** Whether it is used though its own check fails, as those of its whole pool do. */
+export const failsOpen = ({ standing, check }) => serves(standing) && check?.state === "failing";
+
+/** Whether it is a route whose tags are invalid: `empty` says why. */
+export const isClosed = ({ service, empty }) => !service && Boolean(empty);
+
+/** Where a mapping, a route, or a part of either leads. */
+export function goalInWords(mapping) {
+  const { service, split } = mapping;
+  if (!service) return isClosed(mapping) ? "closed" : "its routes only";
+  return split ? `${service} (${split.part || "the rest"})` : service;
+}
+
 /** How far its drain has come; empty if there is nothing to tell. */
 export function drainInWords({ drain_began_with: begun, open }) {
   return begun ? `${count(open)} of ${count(Math.max(begun, open))} left` : "";

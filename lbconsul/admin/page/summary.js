@@ -113,6 +113,8 @@ function verdict({ phase }, store, problems) {
   const trouble = certificateTrouble(mappings);
   if (trouble !== null)
     return { level: trouble.level, words: "certificates", sign: trouble.level === "bad" ? "✕" : "▲" };
+  const said = problems.find(({ brief }) => brief);
+  if (said) return { level: said.level, words: said.brief, sign: said.level === "bad" ? "✕" : "▲" };
   const { serving, all } = tally(mappings);
   if (serving < all)
     return { level: "warn", words: `${count(all - serving)} not serving`, sign: "▲" };

@@ -2,6 +2,7 @@
 
 import { Words, element } from "./dom.js";
 import { SPANS } from "./chart.js";
+import { goalInWords } from "./standing.js";
 
 const SPAN_KEY = "lbconsul-span";
 const KEYS_KEY = "lbconsul-keys";
@@ -56,8 +57,9 @@ export class View {
   }
 
   /** Whether a mapping is one of those that are to be shown. */
-  shows({ name, listen, route, service }) {
-    return [name, listen, route, service].some((each) => each.toLowerCase().includes(this.#filter));
+  shows(mapping) {
+    const { name, listen, route } = mapping;
+    return [name, listen, route, goalInWords(mapping)].some((each) => each.toLowerCase().includes(this.#filter));
   }
 
   /** Show all mappings. */
