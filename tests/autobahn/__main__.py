@@ -3,8 +3,8 @@
     python3 -m tests.autobahn [--cases 1.* 2.3 ...]
 
 The gateway is in HTTP mode, once with one worker and once with two.  It fails if any
-case is worse through it, twice: the suite waits a second for some answers, however busy
-the machine is.  The cases are all but those of compression (12 and 13), which the
+case is worse through it each time: the suite waits a second for some answers, however
+busy the machine is.  The cases are all but those of compression (12 and 13), which the
 suite's own server does not know.  The reports are in .cache/autobahn-reports.
 
 It needs a Consul, and Python 2.7 or PyPy 2.7; without the latter nothing is played,
@@ -35,6 +35,10 @@ CASES = ("1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "9.*", "10.*")
 
 DIRECT = "direct"
 
+#: How often cases are played again that were worse: what some of them show depends on
+#: whether an answer or the end of the connection comes first, directly as well.
+ROUNDS = 4
+
 #: Their names in the report, and their workers.
 GATEWAYS = {"gateway": 1, "gateway-2-workers": 2}
 
@@ -53,15 +57,16 @@ def main() -> int:
         return 0
     try:
         played = play(suite, consul, cases)
-        again = [
-            case for name in GATEWAYS for case in worse(played[DIRECT], played[name])
-        ]
-        if again:
+        for _ in range(ROUNDS):
+            bad = {name: worse(played[DIRECT], played[name]) for name in GATEWAYS}
+            again = sorted({case for each in bad.values() for case in each})
+            if not again:
+                break
             print(f"played again: {', '.join(again)}")
-            played |= {
-                name: {**played[name], **found}
-                for name, found in play(suite, consul, again).items()
-            }
+            found = play(suite, consul, again)
+            for name, worse_ones in bad.items():
+                newer = {case: found[name][case] for case in worse_ones}
+                played[name] = {**played[name], **newer}
     except Failed as failure:
         print(f"FAILED: {failure}", file=sys.stderr)
         return 1
