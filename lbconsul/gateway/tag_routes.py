@@ -299,6 +299,10 @@ class TagRoutes(MultiService):
     def _on_list(self, datacenter: str, names: Names) -> None:
         """Consul has another list of services."""
         self._recalled.pop(datacenter, None)
+        fleet = self._fleets.get(datacenter)
+        if fleet is not None:
+            # The list says of which services the last instance is gone.
+            fleet.ask(self._services.keys() - names)
         if datacenter in self._snapshots:
             self._snapshots[datacenter].keep(json.dumps(sorted(names)).encode())
         self._ask()
