@@ -14,7 +14,7 @@ changed, and only the services concerned are asked, a bounded number at a time:
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from attrs import Factory, define, field
 from twisted.application.service import MultiService
@@ -23,13 +23,12 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from lbconsul.consul.client import ConsulClient, Reply
+from lbconsul.consul.check_list import Check, Checks, reading
+from lbconsul.consul.client import ConsulClient
 from lbconsul.consul.describe import in_words
-from lbconsul.consul.entries import entries
-from lbconsul.consul.list_watch import SLICE, ListWatch, Reading
+from lbconsul.consul.list_watch import ListWatch, in_slices
 from lbconsul.consul.query_loop import FORESEEN
 from lbconsul.consul.refresh_loop import RefreshLoop
-from lbconsul.errors import UnusableAnswer
 from lbconsul.net.rate_limit import TokenBucket
 
 _STATES = "/v1/health/state/"
@@ -44,45 +43,6 @@ SLOWLY = 20.0
 #: how many times as long as a reading it is: a cluster that changes all the time costs
 #: a tenth of a core, and where Consul is slow news are not held up for long.
 PAUSE, LONGEST_PAUSE, TIMES = 1.0, 5.0, 10.0
-
-
-class Check(NamedTuple):
-    """What tells two checks apart, and how it is."""
-
-    node: str
-    check_id: str
-    #: Both are empty if the check is of the node.
-    service: str
-    service_id: str
-    status: str
-
-
-Checks = frozenset[Check]
-
-
-def reading(reply: Reply) -> Reading[Checks]:
-    """The checks of an answer.
-
-    :raises UnusableAnswer: the answer is not valid.
-    """
-    found = set[Check]()
-    for entry in entries(reply.body):
-        found.add(_check(entry))
-        yield
-    return frozenset(found)
-
-
-def _check(entry: object) -> Check:
-    match entry:
-        case {
-            "Node": str(node),
-            "CheckID": str(check),
-            "Status": str(status),
-            "ServiceName": str(name),
-            "ServiceID": str(service_id),
-        }:
-            return Check(node, check, name, service_id, status)
-    raise UnusableAnswer("an entry is not a check")
 
 
 @define(eq=False)
@@ -241,16 +201,7 @@ class Fleet(MultiService):
 
     async def _checks(self) -> Checks:
         reply = await self._client.ask_list(f"{_STATES}any", self.datacenter, 0, 0)
-        steps = reading(reply)
-        while True:
-            until = self._clock.seconds() + SLICE
-            try:
-                while self._clock.seconds() < until:
-                    next(steps)
-            except StopIteration as end:
-                found: Checks = end.value
-                return found
-            await deferLater(self._clock, 0.0)
+        return await in_slices(self._clock, reading(reply))
 
     def _compare(self, found: Checks) -> None:
         before, self._all = self._all, found

@@ -23,6 +23,19 @@ Value = TypeVar("Value")
 Reading = Generator[None, None, Value]
 
 
+async def in_slices(clock: IReactorTime, reading: Reading[Value]) -> Value:
+    """Read an answer, of which at most `SLICE` in one turn of the reactor."""
+    while True:
+        until = clock.seconds() + SLICE
+        try:
+            while clock.seconds() < until:
+                next(reading)
+        except StopIteration as end:
+            value: Value = end.value
+            return value
+        await deferLater(clock, 0.0)
+
+
 @define(eq=False)
 class ListWatch(Service, Generic[Value]):
     """Watches one list of Consul's, and reports each value that differs from the last.
@@ -80,16 +93,8 @@ class ListWatch(Service, Generic[Value]):
         if self.loop.is_behind(reply.index):
             self.loop.count()
             reply = await self._request(client, 0, address, False)
-        reading = self._read(reply)
-        while True:
-            until = self._clock.seconds() + SLICE
-            try:
-                while self._clock.seconds() < until:
-                    next(reading)
-            except StopIteration as end:
-                self._take(end.value)
-                return reply.index
-            await deferLater(self._clock, 0.0)
+        self._take(await in_slices(self._clock, self._read(reply)))
+        return reply.index
 
     def _take(self, found: Value) -> None:
         if found != self.known:
