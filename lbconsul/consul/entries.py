@@ -50,6 +50,20 @@ def members(body: bytes) -> Iterator[tuple[str, object]]:
         raise UnusableAnswer(f"not JSON: {one_line(str(error), 100)}") from None
 
 
+def inner_members(body: bytes, name: str) -> Iterator[tuple[str, object]]:
+    """The members of the object that the member `name` of a body is, one at a time;
+    none if the body is null.
+
+    :raises UnusableAnswer: as `members` does; or the body has no such member.
+    """
+    try:
+        yield from _inner_members(_Text(body), name)
+    except json.JSONDecodeError as error:
+        raise UnusableAnswer(f"not JSON: {error.msg}") from None
+    except (ValueError, RecursionError) as error:
+        raise UnusableAnswer(f"not JSON: {one_line(str(error), 100)}") from None
+
+
 def too_many(count: int) -> UnusableAnswer:
     """The error of an answer with at least `count` entries."""
     return UnusableAnswer(f"{count} entries or more: {MOST_ENTRIES} is the most")
@@ -73,10 +87,36 @@ def _entries(text: "_Text") -> Iterator[object]:
         is_more = text.next() == ","
         if is_more:
             text.skip()
+    text.close("]")
     text.end()
 
 
 def _members(text: "_Text") -> Iterator[tuple[str, object]]:
+    for name in _names(text):
+        yield name, text.value()
+    text.end()
+
+
+def _inner_members(text: "_Text", wanted: str) -> Iterator[tuple[str, object]]:
+    if text.next() == "n" and text.value() is None:
+        return
+    is_found = False
+    for name in _names(text):
+        if name != wanted:
+            text.value()
+            continue
+        is_found = True
+        for inner in _names(text):
+            yield inner, text.value()
+    text.end()
+    if not is_found:
+        raise UnusableAnswer(f"an object without {wanted}")
+
+
+def _names(text: "_Text") -> Iterator[str]:
+    """The names of an object's members; the text is at the value of each, which is
+    consumed before the next.
+    """
     if text.next() != "{":
         kind = type(text.value()).__name__
         raise UnusableAnswer(f"JSON, but {kind} instead of an object")
@@ -89,14 +129,14 @@ def _members(text: "_Text") -> Iterator[tuple[str, object]]:
             raise ValueError("a member without a name")
         text.skip()
         text.next()
-        yield name, text.value()
+        yield name
         count += 1
         if count > MOST_ENTRIES:
             raise too_many(count)
         is_more = text.next() == ","
         if is_more:
             text.skip()
-    text.end("}")
+    text.close("}")
 
 
 class _Text:
@@ -143,11 +183,14 @@ class _Text:
             else:
                 return value
 
-    def end(self, bracket: str = "]") -> None:
-        """Check that the list, or object, ends here and nothing follows."""
+    def close(self, bracket: str) -> None:
+        """Check that a list, or object, ends here."""
         if self.next() != bracket:
             raise json.JSONDecodeError("no end", self._window, self._place)
         self.skip()
+
+    def end(self) -> None:
+        """Check that nothing follows."""
         if self.next():
             raise json.JSONDecodeError("Extra data", self._window, self._place)
 

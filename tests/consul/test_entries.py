@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lbconsul.consul import entries as module
-from lbconsul.consul.entries import ENTRY_LIMIT, MOST_ENTRIES, entries
+from lbconsul.consul.entries import ENTRY_LIMIT, MOST_ENTRIES, entries, inner_members
 from lbconsul.errors import UnusableAnswer
 
 VALUES: Any = st.none() | st.integers() | st.text(max_size=9) | st.lists(st.text())
@@ -93,3 +93,29 @@ def test_it_does_not_unpack_to_more(body: bytes) -> None:
         assert tracemalloc.get_traced_memory()[1] < 64 * ENTRY_LIMIT
     finally:
         tracemalloc.stop()
+
+
+def test_an_object_in_an_object() -> None:
+    """The members of one member are read one at a time, and the others are skipped."""
+
+    def read(body: bytes) -> list[tuple[str, object]]:
+        return list(inner_members(body, "b"))
+
+    assert read(b' {"a": {"x": 1}, "b": {"y": {}, "z": 2}, "c": null} ') == [
+        ("y", {}),
+        ("z", 2),
+    ]
+    assert read(b'{"b": {}}') == read(b"null") == []
+    for body, why in [
+        (b'{"a": {}}', "an object without b"),
+        (b"{}", "an object without b"),
+        (b"nonsense", "not JSON: Expecting value"),
+        (b"[]", "JSON, but list instead of an object"),
+        (b'{"b": []}', "JSON, but list instead of an object"),
+        (b'{"b": {}', "not JSON: no end"),
+        (b'{"b": {"y": 1', "not JSON: no end"),
+        (b'{"b": {}}x', "not JSON: Extra data"),
+        (b'{"b" 1}', "not JSON: a member without a name"),
+    ]:
+        with pytest.raises(UnusableAnswer, match=why):
+            read(body)
