@@ -47,8 +47,10 @@ class RefreshLoop:
     address: int = 0
     #: Whether the service may have changed since it was asked for.
     again: bool = False
-    #: The index of the last answer.
-    _last: int = 0
+    #: The index of the last answer; 0 before the first.
+    last: int = 0
+    #: Whether this query is asked since something has changed.
+    _is_news: bool = False
     _kinds: set[type[Exception]] = Factory(set)
     _is_running: bool = False
     _asking: Deferred[None] | None = None
@@ -88,7 +90,7 @@ class RefreshLoop:
     def use_client(self, client: ConsulClient) -> None:
         """Ask this client from now on; a query in progress is repeated with it."""
         self.client, self.address, self.cursor = client, 0, Cursor()
-        self._last = 0  # another Consul has other indexes
+        self.last = 0  # another Consul has other indexes
         self._kinds.clear()
         if self._asking is not None:
             self.again = True
@@ -99,15 +101,22 @@ class RefreshLoop:
         return self._is_running and client is self.client
 
     def is_behind(self, index: str | None) -> bool:
-        """Whether an answer's index is lower than that of the answer before."""
-        return index_of(index) < self._last
+        """Whether an answer may be older than what it was asked for.
+
+        Its index is lower than that of the answer before; or it is the same, though
+        one of Consul's servers has news, which this one may not know yet.
+        """
+        number = index_of(index)
+        return number < self.last or (self._is_news and number == self.last)
 
     def count(self) -> None:
         """A query is asked out of turn; the fleet bounds how many there are."""
 
-    def ask(self) -> Deferred[None]:
-        """Called by the fleet: ask once; fires when that is over."""
-        self.again = False
+    def ask(self, *, is_news: bool = False) -> Deferred[None]:
+        """Called by the fleet: ask once, since something has changed if `is_news`;
+        fires when that is over.
+        """
+        self.again, self._is_news = False, is_news
         self._asking = Deferred.fromCoroutine(self._run())
         return self._asking.addBoth(self._over)
 
@@ -126,7 +135,7 @@ class RefreshLoop:
         else:
             if self.is_current(client):
                 failures, self.cursor = self.cursor.failures, Cursor()
-                self._last = index_of(index)
+                self.last = index_of(index)
                 self._kinds.clear()
                 self._on_success(failures)
 

@@ -84,3 +84,27 @@ def test_a_loop() -> None:
     loop.ask()
     loop.stop()
     assert fleet.loops == [] and len(good) == 1
+
+
+def test_an_answer_that_may_be_older() -> None:
+    """If one server has news, another one's answer as before may not have them."""
+    clock, fleet = Clock(), FakeFleet()
+    behind = list[bool]()
+
+    async def ask(client: ConsulClient, index: int, address: int) -> str:
+        behind.extend(loop.is_behind(each) for each in ("6", "7", "8"))
+        return "7"
+
+    loop = RefreshLoop(
+        clock, cast(ConsulClient, FakeClient()), lambda: 0.5, ask, lambda _: None,
+        lambda *_: None, cast(Fleet, fleet), "web",
+    )  # fmt: skip
+    loop.start()
+    loop.ask(is_news=True)
+    assert behind == [False, False, False] and loop.last == 7
+    behind.clear()
+    loop.ask()
+    assert behind == [True, False, False]
+    behind.clear()
+    loop.ask(is_news=True)
+    assert behind == [True, True, False]
