@@ -1,16 +1,18 @@
 """Follows many services over few connections to Consul.
 
 A blocking query for each of thousands of services would need as many connections, and
-an agent takes 200 from one client.  Here three blocking queries tell what may have
+an agent takes 200 from one client.  Here four blocking queries tell what may have
 changed, and only the services concerned are asked, a bounded number at a time:
 
 - the checks that are critical, and those that warn: all changes of health are changes
   of these two short lists;
+- the list of nodes, with their addresses;
 - the list of services, whose index grows with each registration and deregistration.
-  What it is that changed, the list often does not say: then all checks are read once,
-  and compared with those of the last time;
-- what no list shows, such as another port of an instance without checks, is found by
-  asking all services in turn, slowly, after such a change.
+  It names those that have other tags or none any more.  What else has changed, such as
+  the port of one instance, or that one of several is gone, it does not say: the nodes
+  are looked at in turn.  If they are many all checks are read once before that, and
+  compared with those of the last time, which finds most changes at once.  If there are
+  more nodes than services, the services are asked in turn.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -27,6 +29,7 @@ from lbconsul.consul.check_list import Check, Checks, reading
 from lbconsul.consul.client import ConsulClient
 from lbconsul.consul.describe import in_words
 from lbconsul.consul.list_watch import ListWatch, in_slices
+from lbconsul.consul.node_scan import NODES, Nodes, NodeScan, reading_nodes
 from lbconsul.consul.query_loop import FORESEEN
 from lbconsul.consul.refresh_loop import RefreshLoop
 from lbconsul.net.rate_limit import TokenBucket
@@ -38,6 +41,9 @@ AT_ONCE, RATE, BURST = 16, 200.0, 400.0
 
 #: How many services a second are asked in turn, after what no list shows.
 SLOWLY = 20.0
+
+#: So few nodes are looked at about as fast as all checks are read.
+FEW_NODES = 20
 
 #: The least and the longest pause between two readings of all checks, in seconds, and
 #: how many times as long as a reading it is: a cluster that changes all the time costs
@@ -54,8 +60,6 @@ class Fleet(MultiService):
     _client: ConsulClient
     _chance: Callable[[], float]
     datacenter: str
-    #: Gives the services with an instance on a node, as far as they are known.
-    _on_node: Callable[[str], Iterable[str]]
     _loops: dict[str, list[RefreshLoop]] = Factory(dict)
     #: Services to be asked: soon, and slowly.
     _due: dict[str, None] = Factory(dict)
@@ -66,6 +70,10 @@ class Fleet(MultiService):
     _call: IDelayedCall | None = None
     #: The checks that are not passing, by state; and all, as of the last reading.
     _states: dict[str, ListWatch[Checks]] = field(init=False)
+    _nodes: ListWatch[Nodes] = field(init=False)
+    #: Of the last answer.
+    _nodes_before: Nodes | None = None
+    _scan: NodeScan = field(init=False)
     _before: dict[str, Checks] = Factory(dict)
     _all: Checks | None = None
     #: Whether all checks are to be read, and what reads them.
@@ -77,6 +85,21 @@ class Fleet(MultiService):
     def __attrs_post_init__(self) -> None:
         super().__init__()
         self._states = {each: self._watch(each) for each in ("critical", "warning")}
+        self._nodes = ListWatch(
+            self._clock, self._client, self._chance, "nodes",
+            lambda client, index, address, stale: client.ask_list(
+                NODES, self.datacenter, index, address, stale=stale
+            ),
+            reading_nodes,
+            self._on_nodes,
+            on_trouble=lambda reason: None if reason else self._sweep(),
+        )  # fmt: skip
+        self._scan = NodeScan(
+            self._clock, self._client, self.datacenter, self._last, self.ask,
+            self._sweep,
+        )  # fmt: skip
+        self._nodes.setServiceParent(self)
+        self._scan.setServiceParent(self)
         for each in self._states.values():
             each.setServiceParent(self)
 
@@ -124,6 +147,8 @@ class Fleet(MultiService):
     def use_client(self, client: ConsulClient) -> None:
         """Ask this client from now on, for all services at once."""
         self._client = client
+        self._nodes.use_client(client)
+        self._scan.use_client(client)
         for each in self._states.values():
             each.use_client(client)
         self._all = None
@@ -143,19 +168,36 @@ class Fleet(MultiService):
 
     def on_registrations(self) -> None:
         """A service was registered or deregistered somewhere: find out which."""
+        nodes = self._nodes.known
+        if nodes and not self._nodes.error and len(nodes) < len(self._loops):
+            self._scan.look(nodes)
+            if len(nodes) <= FEW_NODES:
+                self._all = None
+                return
+        else:
+            self._sweep()
         self._owes_reading = True
         if self._read is None and self.running:
             self._read = Deferred.fromCoroutine(self._read_all())
             self._read.addErrback(lambda why: why.trap(CancelledError))
             self._read.addCallback(self._has_read)
 
+    def place(self, service: str, instances: Iterable[tuple[str, str]]) -> None:
+        """A service is known to have these instances, by their nodes and ids."""
+        self._scan.places.put(service, instances)
+
+    def startService(self) -> None:
+        super().startService()
+        self.on_registrations()  # to have something to compare with
+
     def stopService(self) -> Any:
+        stopped = super().stopService()
         if self._read is not None:
             self._read.cancel()
         if self._call is not None:
             self._call.cancel()
             self._call = None
-        return super().stopService()
+        return stopped
 
     def _confirm(self) -> None:
         self.confirmed = self._clock.seconds()
@@ -172,7 +214,21 @@ class Fleet(MultiService):
             if each.service:
                 yield each.service
             else:
-                yield from self._on_node(each.node)
+                yield from self._scan.places.services(each.node)
+
+    def _on_nodes(self, nodes: Nodes) -> None:
+        """Nodes were added, are gone, or have another address."""
+        before, self._nodes_before = self._nodes_before, nodes
+        if before is None:
+            return
+        altered = dict(before.items() ^ nodes.items())
+        for each in altered:
+            self.ask(self._scan.places.services(each))
+        self._scan.look(nodes.keys() & altered)
+
+    def _last(self, service: str) -> int:
+        """The index of the last answer about a service; 0 without one."""
+        return min((each.last for each in self._loops.get(service, ())), default=0)
 
     def _has_read(self, _: object) -> None:
         self._read = None
@@ -189,11 +245,10 @@ class Fleet(MultiService):
                 if not isinstance(error, FORESEEN):
                     self._log.failure("a bug in lbconsul: checks cannot be read")
                 self._log.warn(
-                    "services with routes: no list of all checks: {error}; each service"
-                    " is asked in turn",
+                    "services with routes: no list of all checks: {error}; what has"
+                    " changed is found more slowly",
                     error=in_words(error),
                 )
-                self._sweep()
             else:
                 self._compare(found)
             pause = TIMES * (self._clock.seconds() - began)
@@ -205,13 +260,8 @@ class Fleet(MultiService):
 
     def _compare(self, found: Checks) -> None:
         before, self._all = self._all, found
-        concerned = set[str]()
         if before is not None:
-            concerned.update(self._concerned(before ^ found))
-        if concerned & self._loops.keys():
-            self.ask(sorted(concerned))
-        else:
-            self._sweep()
+            self.ask(sorted(set(self._concerned(before ^ found))))
 
     def _sweep(self) -> None:
         """Ask for all services in turn, slowly."""
@@ -224,8 +274,9 @@ class Fleet(MultiService):
             return
         now = self._clock.seconds()
         while self._asking < AT_ONCE and (self._due or self._rest):
+            is_news = bool(self._due)
             queue, bucket = (
-                (self._due, self._bucket) if self._due else (self._rest, self._slowly)
+                (self._due, self._bucket) if is_news else (self._rest, self._slowly)
             )
             service = next(iter(queue))
             loops = [each for each in self._loops.get(service, ()) if each.is_free]
@@ -240,7 +291,7 @@ class Fleet(MultiService):
             del queue[service]
             for each in loops:
                 self._asking += 1
-                each.ask().addBoth(self._asked)
+                each.ask(is_news=is_news).addBoth(self._asked)
 
     def _called(self) -> None:
         self._call = None

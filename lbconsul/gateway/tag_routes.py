@@ -1,7 +1,7 @@
 """Follows the services in Consul whose tags are routes, and has their rows served."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -22,7 +22,7 @@ from lbconsul.consul.fleet import Fleet
 from lbconsul.consul.key_watch import Keys, key_watch
 from lbconsul.consul.list_watch import ListWatch
 from lbconsul.consul.snapshot import Kept, Snapshot
-from lbconsul.consul.tagged_services import Names, tagged_services
+from lbconsul.consul.tagged_services import Services, tagged_services
 from lbconsul.gateway.interfaces import DataPlane, EventObserver
 from lbconsul.gateway.tag_listeners import TagListeners
 from lbconsul.gateway.tag_mapping import TagMapping
@@ -64,13 +64,15 @@ class TagRoutes(MultiService):
     listeners: TagListeners | None = None
     _mappings: dict[Listen | None, TagMapping] = Factory(dict)
     #: By datacenter; empty: the agent's own.
-    _lists: dict[str, ListWatch[Names]] = Factory(dict)
+    _lists: dict[str, ListWatch[Services]] = Factory(dict)
+    #: Of the last answer.
+    _listed_before: dict[str, Services] = Factory(dict)
     _prefixes: frozenset[str] = frozenset()
     #: By prefix.
     _keys: dict[str, ListWatch[Keys]] = Factory(dict)
     #: Where each list is kept, and what was kept there at the start.
     _snapshots: dict[str, Snapshot] = Factory(dict)
-    _recalled: dict[str, Names] = Factory(dict)
+    _recalled: dict[str, frozenset[str]] = Factory(dict)
     #: The index of each list at its last answer.
     _indexes: dict[str, int] = Factory(dict)
     #: By datacenter.
@@ -296,18 +298,20 @@ class TagRoutes(MultiService):
         self._recalled[datacenter] = frozenset(names)
         self._ask()
 
-    def _on_list(self, datacenter: str, names: Names) -> None:
-        """Consul has another list of services."""
+    def _on_list(self, datacenter: str, services: Services) -> None:
+        """Consul has another list of services, or other tags of them."""
         self._recalled.pop(datacenter, None)
         fleet = self._fleets.get(datacenter)
         if fleet is not None:
-            # The list says of which services the last instance is gone.
-            fleet.ask(self._services.keys() - names)
+            before = self._listed_before.get(datacenter, {})
+            names = before.keys() | services.keys()
+            fleet.ask([n for n in names if before.get(n) != services.get(n)])
+        self._listed_before[datacenter] = services
         if datacenter in self._snapshots:
-            self._snapshots[datacenter].keep(json.dumps(sorted(names)).encode())
+            self._snapshots[datacenter].keep(json.dumps(sorted(services)).encode())
         self._ask()
 
-    def _names(self, datacenter: str) -> Names | None:
+    def _names(self, datacenter: str) -> Collection[str] | None:
         """The services with routes; None if they are not known."""
         known = self._lists[datacenter].known
         return self._recalled.get(datacenter) if known is None else known
@@ -353,30 +357,23 @@ class TagRoutes(MultiService):
         found = self._fleets.get(datacenter)
         if found is None:
             found = self._fleets[datacenter] = Fleet(
-                self._reactor, self._client, self._chance, datacenter, self._on_node
+                self._reactor, self._client, self._chance, datacenter
             )
             found.setServiceParent(self)
         return found
-
-    def _on_node(self, node: str) -> list[str]:
-        """The services with an instance on a node."""
-        known = self._data_plane.registry.known
-        return [
-            service
-            for query, service in self._by_query.items()
-            if any(each.identity.node == node for each in known(query))
-        ]
 
     def _answered(self, datacenter: str) -> None:
         """The list of services was answered: if it is news the fleet looks closer."""
         watch, fleet = self._lists.get(datacenter), self._fleets.get(datacenter)
         if watch is None:
             return
-        index = watch.loop.cursor.index
-        if index != self._indexes.get(datacenter):
-            self._indexes[datacenter] = index
-            if fleet is not None:
-                fleet.on_registrations()
+        before, index = self._indexes.get(datacenter, 0), watch.loop.cursor.index
+        self._indexes[datacenter] = index
+        if fleet is None or index == before:
+            return
+        if index < before:
+            fleet.look_at_all()  # it is another Consul, or has lost its state
+        fleet.on_registrations()
 
     def _leave(self, queries: Iterable[ServiceQuery]) -> None:
         """Ask these no more, but for those that a mapping asks."""
@@ -415,6 +412,7 @@ class TagRoutes(MultiService):
 
     def _update(self, service: str) -> None:
         registry = self._data_plane.registry
+        self._place(service)
         for each in tuple(self._mappings.values()):
             queries = each.queries(service)
             if not any(map(registry.answered, queries)):
@@ -424,6 +422,18 @@ class TagRoutes(MultiService):
                 self._learn_datacenter(known[0].identity.datacenter)
                 each = self._mappings[each.mapping.listen]
             self._pass_on(each, each.update(service, known, registry.drained))
+
+    def _place(self, service: str) -> None:
+        """Tell fleets on which nodes a service has instances."""
+        known = self._data_plane.registry.known
+        for datacenter, fleet in self._fleets.items():
+            identities = [
+                instance.identity
+                for query in self._services.get(service, ())
+                if query.datacenter == datacenter
+                for instance in known(query)
+            ]
+            fleet.place(service, [(each.node, each.service_id) for each in identities])
 
     def _learn_datacenter(self, name: str) -> None:
         """The agent is in this datacenter: read tags with ``$DC`` again."""
@@ -532,4 +542,5 @@ class TagRoutes(MultiService):
             queries = self._services[service]
             if not any(registry.known(each) for each in queries):
                 del self._services[service]
+                self._place(service)
                 self._leave(queries)

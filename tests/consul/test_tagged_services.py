@@ -6,19 +6,21 @@ from typing import Any
 import pytest
 
 from lbconsul.consul.client import Reply
-from lbconsul.consul.tagged_services import reading
+from lbconsul.consul.tagged_services import Services, reading
 from lbconsul.errors import UnusableAnswer
 from lbconsul.steps import finish
 
 
-def read(document: Any, *, filtered: bool = False) -> frozenset[str]:
+def read(document: Any, *, filtered: bool = False) -> Services:
     """The services of an answer with routes."""
     body = json.dumps(document).encode()
     return finish(reading(Reply(body, filtered=filtered), ["urlprefix-", "r-"]))
 
 
 def test_services() -> None:
-    """Those with a tag that begins with a prefix, which may have blanks before it."""
+    """Those with a tag that begins with a prefix, which may have blanks before it,
+    each with all of its tags.
+    """
     found = read(
         {
             "consul": [],
@@ -28,7 +30,7 @@ def test_services() -> None:
             "d": None,
         }
     )
-    assert found == {"a", "b"}
+    assert found == {"a": {"v1", "urlprefix-/a"}, "b": {" r-/b"}}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Routes that are tags of services in the real Consul: ``--map 80:@tags,mode=http``."""
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -65,6 +66,7 @@ class Tagged:
         *arguments: str,
         options: str = "",
         file: Path | None = None,
+        **started: Any,
     ) -> None:
         self.stage, self.registrar = stage, stage.registrar
         self.prefix = f"{stage.service}-"
@@ -81,7 +83,9 @@ class Tagged:
         self.arguments = (
             *arguments, f"--admin={admin}", "--connection-log=off", *told,
         )  # fmt: skip
-        self.gateway: Gateway = stage.gateway(*self.arguments, wait="listening")
+        self.gateway: Gateway = stage.gateway(
+            *self.arguments, wait="listening", **started
+        )
 
     def add(self, server: Any, *routes: str, service: str = "", **said: Any) -> str:
         """Register a server with these routes; its id."""
@@ -179,6 +183,77 @@ def test_routes_come_and_go_without_a_reload(
     status = tagged.admin.status()
     rows = [each["name"] for each in status["mappings"]]
     assert any("/other" in each for each in rows), rows
+
+
+class Together(Tagged):
+    """A gateway that follows all services together, as others do beyond a hundred; the
+    instances are on nodes of their own, right in the catalog.
+    """
+
+    _TWISTD = (
+        "import lbconsul.gateway.tag_routes as module; module.MOST_BLOCKING = 0;"
+        " from twisted.scripts.twistd import run; run()"
+    )
+
+    def __init__(self, stage: Stage) -> None:
+        twistd = (sys.executable, "-c", self._TWISTD)
+        super().__init__(stage, options=",route-hold=off", twistd=twistd)
+
+    def put(self, node: str, name: str, server: Any, route: str, **said: Any) -> None:
+        """Register an instance of a service, or register it again."""
+        service = f"{self.stage.service}-{name}"
+        told = {"Tags": [f"{self.prefix}{route}"], "Checks": [], **said}
+        node = f"{self.stage.service}-{node}"
+        self.registrar.add_elsewhere(node, service, server, **told)
+
+    def remove(self, node: str, name: str = "") -> None:
+        """Deregister a service's instance there, or all of the node."""
+        node = f"{self.stage.service}-{node}"
+        if name:
+            gone = {"Node": node, "ServiceID": f"{self.stage.service}-{name}"}
+            self.registrar.put("catalog/deregister", gone)
+        else:
+            self.registrar.remove_node(node)
+
+    def leads_only(self, path: str, name: str) -> None:
+        """Wait until all requests for a path get to one server."""
+        eventually(
+            lambda: {self.ask(path)[1].get("name") for _ in range(4)} == {name},
+            f"{path} leads to {name} alone",
+        )
+
+
+def test_services_that_are_followed_together(stage: Stage, echoes: list[Echo]) -> None:
+    """Whatever changes about a service is seen, though it has no check and no query of
+    its own: an instance or its node that is gone, another port, another tag.
+    """
+    a, b, c = echoes
+    tagged = Together(stage)
+    for number in range(8):
+        tagged.put("m", f"other-{number}", c, f"/other/{number}")
+    tagged.put("m", "web", a, "/web")
+    tagged.put("n", "web", b, "/web")
+    tagged.put("n", "shop", b, "/shop")
+    tagged.leads("/web", "b")
+    tagged.leads("/shop", "b")
+    tagged.remove("n", "web")
+    tagged.leads_only("/web", "a")
+    tagged.put("m", "web", c, "/web")
+    tagged.leads_only("/web", "c")
+    tagged.put("n", "web", b, "/web")
+    tagged.leads("/web", "b")
+    tagged.put("n", "web", b, "/new")
+    tagged.leads_only("/web", "c")
+    tagged.leads("/new", "b")
+    check = {"CheckID": stage.service, "Name": "c", "Status": "critical"}
+    there = {"ServiceID": f"{stage.service}-web"}
+    tagged.put("m", "web", c, "/web", Checks=[check | there])
+    tagged.leads("/web", 503)
+    tagged.remove("m", "web")
+    tagged.leads("/web", 404)
+    tagged.remove("n")
+    tagged.leads("/shop", 404)
+    tagged.leads("/new", 404)
 
 
 class Cases(Tagged):

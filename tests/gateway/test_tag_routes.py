@@ -11,8 +11,10 @@ from lbconsul.balance.events import EventKind
 from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.consul.client import ConsulClient, Reply
+from lbconsul.consul.fleet import Fleet
+from lbconsul.consul.tagged_services import SERVICES
 from lbconsul.gateway.interfaces import DataPlane
-from lbconsul.gateway.tag_routes import TagRoutes
+from lbconsul.gateway.tag_routes import MOST_BLOCKING, TagRoutes
 from lbconsul.gateway.watches import Watches
 from lbconsul.proxy.live_routes import RowChanges
 from tests.gateway.test_tag_mapping import instance
@@ -39,6 +41,8 @@ class FakeClient:
         *,
         stale: bool = True,
     ) -> Deferred[Reply]:
+        if path != SERVICES:
+            return Deferred()
         self.waiting = Deferred()
         return self.waiting
 
@@ -58,6 +62,7 @@ class Stage:
         self.clock, self.client = Clock(), FakeClient()
         self.registry = Registry(lambda: 0.5, seconds=self.clock.seconds)
         self.asked, self.events = list[str](), list[Any]()
+        self.refreshed = list[str]()
         self.rows, self.changes = dict[str, str](), list[RowChanges]()
         self.routes = TagRoutes(
             self.clock,
@@ -83,8 +88,17 @@ class Stage:
 
     # As watches, data plane and observer.
 
-    def ask(self, queries: Any, fleet: object = None) -> None:
+    def ask(self, queries: Any, fleet: Fleet | None = None) -> None:
         self.asked += [each.service for each in queries]
+        if fleet is not None:
+            for each in queries:
+                self._refresh(each.service, fleet)
+
+    def _refresh(self, service: str, fleet: Fleet) -> None:
+        async def ask(*_: object) -> None:
+            self.refreshed.append(service)
+
+        fleet.loop(service, ask, lambda _: None, lambda *_: None).start()
 
     def list_snapshot(self, name: str, datacenter: str) -> None:
         """Nowhere."""
@@ -181,3 +195,32 @@ def test_many_problems() -> None:
     )
     stage.clock.pump([1.0] * 310)
     assert stage.routes.why_closed(rows["/7x"]) == ""
+
+
+def test_many_services() -> None:
+    """Beyond the blocking queries those are asked for that the list shows to be gone,
+    to be back, or to have other tags; all of them if Consul has lost its state.
+    """
+    stage = Stage()
+    stage.blocking = MOST_BLOCKING
+    tags = {each: [f"urlprefix-/{each}"] for each in "abc"}
+    stage.client.answer(**tags)
+    stage.run()
+    stage.run()
+    assert sorted(stage.refreshed) == ["a", "b", "c"]
+    other = tags | {"a": ["urlprefix-/a", "v2"]}
+    for listed, named in [
+        (other, {"a"}),
+        ({"a": other["a"]}, {"b", "c"}),
+        (other, {"b", "c"}),
+    ]:
+        stage.refreshed.clear()
+        stage.client.answer(**listed)
+        stage.run()
+        assert set(stage.refreshed[: len(named)]) == named
+    stage.refreshed.clear()
+    for _ in range(2):  # it is asked once more whether that is so
+        stage.client.index = 0
+        stage.client.answer(**other)
+        stage.run()
+    assert sorted(stage.refreshed[:3]) == ["a", "b", "c"]
