@@ -27,6 +27,7 @@ from lbconsul.admin.status_model import (
     WatchStatus,
     WorkerStatus,
 )
+from lbconsul.admin.tag_routes import TagMappingStatus
 
 #: Requests to the admin listener, by what was asked for and the answer's HTTP status.
 AdminCounts = Mapping[tuple[str, int], int]
@@ -226,6 +227,22 @@ def of_mappings(mappings: list[MappingStatus]) -> Iterator[Metric]:
         known = [each for each in shares if each[1] is not None]
         yield gauge(name, text, known, (*MAPPING, "of"))
     yield from _times(mappings)
+
+
+def of_tags(mappings: list[TagMappingStatus]) -> Iterator[Metric]:
+    """Metrics of the mappings whose routes are tags."""
+    if not mappings:
+        return
+    for name, text, field in (
+        ("routes", "Routes that are tags of services.", "routes"),
+        ("problems", "Tags, and commands in Consul's KV, that are wrong.", "problems"),
+        ("complete", "1 once all routes are known.", "complete"),
+    ):
+        samples = [((each.name,), getattr(each, field)) for each in mappings]
+        yield gauge(f"tag_{name}", text, samples, ("mapping",))
+    failing = [((each.name,), bool(each.error)) for each in mappings]
+    text = "1 while Consul does not list the services."
+    yield gauge("tag_list_failing", text, failing, ("mapping",))
 
 
 def _certificates(mappings: list[MappingStatus]) -> Iterator[Metric]:

@@ -22,6 +22,7 @@ from lbconsul.admin.metric_families import (
     of_process,
     of_requests,
     of_standings,
+    of_tags,
     of_watches,
 )
 from lbconsul.admin.status_model import MappingStatus, StatusSource, UpstreamStatus
@@ -103,6 +104,7 @@ def metrics(source: StatusSource, requests: AdminCounts) -> Iterator[bytes]:
     for family in of_gateway(source.gateway()):
         yield generate_latest(One(family))
     yield from _in_parts(source.watches(), of_watches)
+    yield from _in_parts(source.tag_routes.mappings(), of_tags)
     yield from _in_parts(upstreams.mappings, of_mappings)
     yield from _in_parts(upstreams.mappings, of_http)
     yield from _in_parts(upstreams.counts.items(), upstreams.standings)

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from lbconsul.admin.metrics import CONTENT_TYPE, metrics
 from lbconsul.admin.status_model import PoolStatus
+from lbconsul.admin.tag_routes import TagMappingStatus, TagRoutesSource
 from tests.support.admin_client import Site
 from tests.support.fake_source import STATES, FakeSource, fake_source, upstream
 from tests.support.needed import needed
@@ -85,6 +86,23 @@ def test_many_mappings() -> None:
     answers = _told(source, "lbconsul_watch_answers_total")
     assert list(answers.values()) == list(range(100))
     assert len(_told(source, "lbconsul_connect_seconds_count")) == 100
+
+
+def test_tags() -> None:
+    """Mappings of tags tell how many routes they have, and how many are wrong."""
+    source = _source()
+    assert "lbconsul_tag_" not in _text(source)
+    good = TagMappingStatus("80:@tags", "80", "urlprefix-", True, 2, 0)
+    bad = evolve(good, name="81:@tags", complete=False, problems=3, error="403")
+    source.tags = TagRoutesSource(lambda: iter([good, bad]))
+    for name, values in (
+        ("routes", [2, 2]),
+        ("problems", [0, 3]),
+        ("complete", [1, 0]),
+        ("list_failing", [0, 1]),
+    ):
+        told = _told(source, f"lbconsul_tag_{name}")
+        assert told == {("80:@tags",): values[0], ("81:@tags",): values[1]}
 
 
 def test_upstreams() -> None:

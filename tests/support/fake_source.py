@@ -211,6 +211,7 @@ class FakeSource:
     drained_list: list[DrainedStatus] = Factory(list)
     #: What was asked of ``/why``.
     questions: list[Question] = Factory(list)
+    tags: TagRoutesSource = Factory(TagRoutesSource)
     drains_last: str = "until it is undrained"
     #: Why nothing can be ordered.
     busy: str = ""
@@ -249,7 +250,7 @@ class FakeSource:
 
     @property
     def tag_routes(self) -> TagRoutesSource:
-        return TagRoutesSource()
+        return self.tags
 
     def drain(self, upstream: str) -> bool:
         return self._order("drain", upstream, "draining", "drained by hand")
