@@ -229,6 +229,7 @@ class TagRoutes(MultiService):
         for gone in list(self._lists):
             if gone not in datacenters or prefixes != self._prefixes:
                 self._lists.pop(gone).disownServiceParent()
+                self._listed_before.pop(gone, None)
         self._prefixes = prefixes
         for datacenter in sorted(datacenters - self._lists.keys()):
             watch = tagged_services(
@@ -301,15 +302,20 @@ class TagRoutes(MultiService):
     def _on_list(self, datacenter: str, services: Services) -> None:
         """Consul has another list of services, or other tags of them."""
         self._recalled.pop(datacenter, None)
+        before = self._listed_before.get(datacenter, {})
+        changed = [
+            each
+            for each in sorted(before.keys() | services.keys())
+            if before.get(each) != services.get(each)
+        ]
+        self._listed_before[datacenter] = services
         fleet = self._fleets.get(datacenter)
         if fleet is not None:
-            before = self._listed_before.get(datacenter, {})
-            names = before.keys() | services.keys()
-            fleet.ask([n for n in names if before.get(n) != services.get(n)])
-        self._listed_before[datacenter] = services
+            fleet.ask(changed)
         if datacenter in self._snapshots:
             self._snapshots[datacenter].keep(json.dumps(sorted(services)).encode())
-        self._ask()
+        self._unasked.update(dict.fromkeys(n for n in changed if n in services))
+        self._soon()
 
     def _names(self, datacenter: str) -> Collection[str] | None:
         """The services with routes; None if they are not known."""
