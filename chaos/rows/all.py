@@ -36,6 +36,7 @@ from chaos.rows import (
     silence,
     slow_clients,
     soak,
+    tags_flap,
     unreachable,
     upstream_tls,
 )
@@ -59,6 +60,7 @@ ROWS = {
         unreachable.ROW,
         resetting.ROW,
         *flapping.ROWS,
+        tags_flap.ROW,
         *lying_checks.ROWS,
         *exhausted.ROWS,
         *slow_clients.ROWS,
