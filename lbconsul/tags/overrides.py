@@ -87,12 +87,6 @@ class Command:
         same = (self.host, self.path, self.port) == (key.host, key.path, key.port)
         return same and (self.verb is not Verb.ADD or self.is_bounded == key.is_bounded)
 
-    @property
-    def key(self) -> RouteKey:
-        """The route of a command that adds a target."""
-        assert self.path is not None
-        return RouteKey(self.host, self.path, self.is_bounded, self.port)
-
 
 def parse_commands(
     texts: Iterable[tuple[str, str]], rules: TagRules

@@ -192,6 +192,9 @@ class TestLease:
         assert failover.lease_instance(an_identity("a")) is not None
         assert registry.open_connections() == before + 2
         assert failover.lease_instance(an_identity("gone")) is None
+        before = registry.open_connections()
+        assert failover.pick_kept(an_identity("a"), 0.0) is not None
+        assert registry.open_connections() == before + 2
 
     @pytest.mark.parametrize("is_shared", [False, True])
     def test_what_this_process_counts(self, is_shared: bool) -> None:

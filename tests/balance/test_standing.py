@@ -224,3 +224,12 @@ def test_upstream_allow_of_a_name() -> None:
     verdict = evaluate(named, InstanceFilter(upstream_allow=("10.0.0.0/8",)))
     assert verdict is not None
     assert verdict.reason == "192.0.2.9 is in no network of upstream-allow"
+
+
+def test_an_address_that_a_part_leaves_out() -> None:
+    """An instance at an address that its part leaves out is not in it, and says so."""
+    instance = an_instance()
+    rules = InstanceFilter(selection=Selection(not_at=(instance.place,)))
+    verdict = evaluate(instance, rules)
+    assert verdict.is_unselected
+    assert verdict.reason == f"is at {instance.place}"

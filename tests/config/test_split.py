@@ -153,6 +153,10 @@ def test_defaults() -> None:
     cookie = {"split": "5%:tag=canary", "split_sticky": "cookie"}
     assert rows("80:web", **cookie)[0].split_sticky == Sticky()
     assert rows("80:web,mode=http", **cookie)[0].split_sticky.by == "cookie"
+    own = "80:web,mode=http,split=5%:tag=a,split-sticky=cookie"
+    assert rows(own)[0].split_sticky.by == "cookie"
+    source = "80:web,split=5%:tag=a,split-sticky=source"
+    assert rows(source)[0].split_sticky.by == "source"
 
 
 @pytest.mark.parametrize(

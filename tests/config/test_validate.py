@@ -326,3 +326,34 @@ def test_harmless() -> None:
     """An option that another one does not need is no mistake."""
     harmless = "80:web,queue-length=5,queue-timeout=1s,failback-after=1m,shrink-hold=5s"
     assert len(_built(harmless, takeover="/run/lb", shutdown_grace="5s")) == 1
+
+
+@pytest.mark.parametrize(
+    ("mapping", "told"),
+    [
+        (
+            "unix:/run/web:web,rate-limit=5/s",
+            "rate-limit=5/s: clients of a UNIX socket have no address; use by=route or"
+            " by=header",
+        ),
+        (
+            "80:@tags,mode=http,tag=x",
+            "tag=x: has no effect with @tags: each route is of one tag's instances",
+        ),
+        (
+            "80:@tags,mode=http,split=5%:tag=x",
+            "split=5%:tag=x: has no effect with @tags: give tags a weight=",
+        ),
+        (
+            "80:web,rate-limit=5/s;by=header:x",
+            "rate-limit=5/s;by=header:x: by=header works only with mode=http",
+        ),
+        (
+            "80:web,policy=hash,hash-by=uri",
+            "hash-by=uri: works only with mode=http; without it, by source alone",
+        ),
+    ],
+)
+def test_of_one_option(mapping: str, told: str) -> None:
+    """What an option does not work with is said, and what would."""
+    assert _refusal(mapping) == f"--map {mapping}: {told}"

@@ -119,3 +119,24 @@ def test_an_object_in_an_object() -> None:
     ]:
         with pytest.raises(UnusableAnswer, match=why):
             read(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b'{"a": }', "not JSON: Expecting value"),
+        (b"{1: 2}", "not JSON: a member without a name"),
+    ],
+)
+def test_members_that_are_not_valid(body: bytes, why: str) -> None:
+    """What is no object makes an answer unusable, and the error says why."""
+    with pytest.raises(UnusableAnswer) as refused:
+        list(module.members(body))
+    assert str(refused.value) == why
+
+
+def test_too_many_members(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So does an object with too many members."""
+    monkeypatch.setattr(module, "MOST_ENTRIES", 1)
+    with pytest.raises(UnusableAnswer):
+        list(module.members(b'{"a": 1, "b": 2}'))

@@ -156,3 +156,29 @@ def test_processes_share_it() -> None:
     for each in (here, there):
         each.close()
     memory.release()
+
+
+def test_another_process_was_here() -> None:
+    """A cell that another process changes meanwhile is read again: none is lost."""
+    table = table_of()
+    bucket = Bucket(table, b"client", 1.0, 1)
+    assert not bucket.take(90.0)
+
+    class Times:
+        """Those of the table; another process takes the token after the first look."""
+
+        def __init__(self) -> None:
+            self.looks = 0
+            self.cells = table.times
+
+        def __getitem__(self, at: int) -> float:
+            self.looks += 1
+            if self.looks == 2:
+                self.cells[at] = 101.0
+            return float(self.cells[at])
+
+        def __setitem__(self, at: int, time: float) -> None:
+            self.cells[at] = time
+
+    table.times = Times()  # type: ignore[assignment]
+    assert bucket.take(100.0) == pytest.approx(1.0, abs=0.01)

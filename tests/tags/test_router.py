@@ -232,3 +232,13 @@ def test_many_hosts() -> None:
     assert _find(router, "a.x.com", "/") == ["?.x.com/"]
     router.drop(RouteKey("?.x.com", "/"))
     assert _find(router, "a.x.com", "/") == []
+
+
+def test_the_last_route_without_a_host() -> None:
+    """Once the last route without a host is gone a request finds none there."""
+    router = TagRouter[str]()
+    key = RouteKey("", "/")
+    router.put(key, "any")
+    assert _find(router, "a", "/") == ["any"]
+    router.drop(key)
+    assert _find(router, "a", "/") == []
