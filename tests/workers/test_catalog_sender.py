@@ -7,9 +7,11 @@ from lbconsul.balance.events import Change
 from lbconsul.balance.instance import Instance
 from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.config.model import TLS
+from lbconsul.proxy.live_routes import RowChanges
 from lbconsul.tls.material import Material, PEMText
 from lbconsul.workers.catalog_sender import CatalogSender
 from lbconsul.workers.messages import (
+    Amend,
     CatalogChunk,
     CertificatesChunk,
     Command,
@@ -222,6 +224,39 @@ def test_what_it_serves(reader: Reader) -> None:
     reader.outbox.close()
     reader.outbox.altered()
     assert len(served) == 3
+
+
+def test_rows_that_come_and_go(reader: Reader) -> None:
+    """
+    A worker hears of each change of rows; of all rows once, however often they change
+    while it does not read, and again if they change while it hears of them.
+    """
+    first, second, change = (Amend(each, RowChanges(None), {}) for each in range(3))
+    reader.outbox = CatalogSender(
+        reader.ledger,
+        reader.write,
+        lambda: reader.outbox.amended(change),
+        all_rows=lambda: iter((first, second)),
+    )
+    reader.outbox.begin()
+    assert reader.got == [first, second, SyncComplete()]
+    reader.got.clear()
+    reader.outbox.amended(change)
+    assert reader.got == [change]
+    reader.got.clear()
+    reader.outbox.pause()
+    for _ in range(5):
+        reader.outbox.amended(change)
+    assert reader.got == []
+    reader.patience = 1
+    reader.outbox.resume()
+    assert reader.got == [first]
+    reader.outbox.amended(change)
+    reader.outbox.resume()
+    assert reader.got == [first, second, first, second]
+    reader.outbox.close()
+    reader.outbox.amended(change)
+    assert len(reader.got) == 4
 
 
 def test_query_gone(reader: Reader) -> None:
