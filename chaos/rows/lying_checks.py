@@ -107,7 +107,7 @@ def all_lie(gateway: Gateway, servers: list[LyingServer]) -> None:
 def judge(
     report: Report, outcome: Outcome, dead: float, alive: float, ended: float
 ) -> None:
-    """Nobody notices but those who meet the dead one first."""
+    """No client notices but those that meet the dead instance first."""
     before = between(outcome, 0.0, dead - 0.5)
     failing = between(outcome, dead + WITHIN, alive)
     after = between(outcome, alive, ended)

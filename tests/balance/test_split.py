@@ -135,7 +135,7 @@ def test_none_usable() -> None:
 
 @given(WEIGHTS, st.lists(st.integers(0, 3), min_size=1, max_size=400))
 def test_several_choose_together(weights: list[int], turns: list[int]) -> None:
-    """Processes that share the credits choose as one would, whoever's turn it is."""
+    """Processes that share the credits choose as one would, in any order."""
     credits = LocalCredits.of(len(weights))
     parts = [APart(str(number)) for number in range(len(weights))]
     splits = [Split(parts, weights, credits) for _ in range(4)]

@@ -103,7 +103,7 @@ def test_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_files() -> None:
-    """Mappings with one file share what is verified; without passwords nobody is let
+    """Mappings with one file share what is verified; without passwords no user is let
     in."""
     of = Authenticators(None)
     assert of.of("") is None

@@ -105,7 +105,7 @@ def test_too_many(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_client_that_leaves(file: str) -> None:
-    """Whoever leaves before the verdict costs no instance anything."""
+    """A client that leaves before the verdict costs no instance anything."""
     with HTTPStage(basic_auth=file) as stage:
         client = stage.client()
         with stage.at_once():
