@@ -43,7 +43,7 @@ _SLICE = 0.005
 #: How often to look for routes whose instances are gone for long enough, in seconds.
 _LOOK = 1.0
 
-#: How long to wait for the first answers about all services, in seconds.
+#: How long to wait for the first answer about one more service, in seconds.
 _PATIENCE = 10.0
 
 
@@ -94,8 +94,10 @@ class TagRoutes(MultiService):
     #: The problems that were told of, and whether there may be others now.
     _told: dict[Listen | None, dict[Problem, None]] = Factory(dict)
     _has_problems: bool = False
-    #: When all lists were known first.
+    #: Since when all lists are known and no further service has had its first answer,
+    #: and how many had one then.
     _known_since: float | None = None
+    _answered_once: int = 0
 
     def __attrs_post_init__(self) -> None:
         super().__init__()
@@ -128,7 +130,7 @@ class TagRoutes(MultiService):
             kept[listen] = known
         self._mappings = kept
         self._told = {k: v for k, v in self._told.items() if k in kept}
-        self._known_since = None
+        self._known_since, self._answered_once = None, 0
         self._watch_lists()
         self._watch_keys()
         self._ask()
@@ -506,18 +508,18 @@ class TagRoutes(MultiService):
 
     def _complete(self) -> None:
         """Once all is known, a request without a route gets 404."""
-        if not self._is_known():
+        rest = [each for each in self._mappings.values() if not each.is_complete]
+        if not rest or not self._is_known():
             return
-        for each in self._mappings.values():
-            if not each.is_complete:
-                self._data_plane.amend(each.complete())
-                self._listen()
-                self._log.info(
-                    "{mapping}: {count} routes of {services} services",
-                    mapping=str(each.mapping),
-                    count=len(each.table.routes),
-                    services=len(self._services),
-                )
+        for each in rest:
+            self._data_plane.amend(each.complete())
+            self._listen()
+            self._log.info(
+                "{mapping}: {count} routes of {services} services",
+                mapping=str(each.mapping),
+                count=len(each.table.routes),
+                services=len(self._services),
+            )
 
     def _is_known(self) -> bool:
         lists = map(self._names, self._lists)
@@ -525,11 +527,12 @@ class TagRoutes(MultiService):
         if self._unasked or any(known is None for known in chain(lists, keys)):
             return False
         now, answered = self._reactor.seconds(), self._data_plane.registry.answered
-        if self._known_since is None:
-            self._known_since = now
-        if now - self._known_since >= _PATIENCE:
-            return True
-        return all(map(answered, self._by_query))
+        count = sum(map(answered, self._by_query))
+        # Thousands of services take a while; what Consul never answers ends the wait.
+        if self._known_since is None or count > self._answered_once:
+            self._known_since, self._answered_once = now, count
+        is_all = count == len(self._by_query)
+        return is_all or now - self._known_since >= _PATIENCE
 
     def _look(self) -> None:
         """Forget what was gone for long enough."""

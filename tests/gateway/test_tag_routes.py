@@ -144,6 +144,24 @@ def test_from_the_list_to_the_rows() -> None:
     assert stage.events[-1].kind is EventKind.GOOD_TAG
 
 
+def test_many_first_answers_take_a_while() -> None:
+    """Routes are not all known while further services have their first answers; one
+    that Consul does not answer ends the wait.
+    """
+    stage = Stage()
+    stage.client.answer(**{each: [f"urlprefix-/{each}"] for each in "abc"})
+    stage.run()
+    [mapping] = stage.routes.all()
+    for each in "ab":
+        stage.clock.pump([1.0] * 9)
+        stage.instances(each, instance(f"{each}1", f"urlprefix-/{each}"))
+        assert not stage.routes.is_known(mapping.mapping)
+    stage.clock.pump([1.0] * 9)
+    assert not stage.routes.is_known(mapping.mapping)
+    stage.clock.pump([1.0] * 2)
+    assert stage.routes.is_known(mapping.mapping)
+
+
 def test_a_service_that_is_gone() -> None:
     """It is asked for until it has no instance, and its route is held for a while."""
     stage = Stage()
